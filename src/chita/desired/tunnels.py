@@ -1,0 +1,65 @@
+"""Tunnel devices of a node and all that they must know of the other ends."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chita.model.net import Address, Cidr
+
+
+class Vtep(msgspec.Struct, frozen=True, kw_only=True):
+    """The VXLAN end of another node of this location (RFC 7348)."""
+
+    node: str
+    mac: str
+    outer: Address
+    """The node's address in the location: where encapsulated packets go."""
+    inner: tuple[Address, ...]
+    """Its addresses inside the overlay: gateways of routes, permanent neighbours."""
+
+
+class Vxlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Our VXLAN device and its static forwarding entries; it never learns."""
+
+    device: str
+    vni: int
+    port: int
+    local: Address
+    mac: str
+    mtu_bytes: int
+    addresses: tuple[Address, ...]
+    """This node's addresses inside the overlay (its mesh addresses)."""
+    vteps: dict[str, Vtep] = {}
+    """By node name."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where a WireGuard peer is dialled."""
+
+    address: Address
+    port: int
+
+
+class WireguardPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """A node we have a WireGuard session with."""
+
+    node: str
+    public_key: str
+    endpoint: Endpoint | None
+    """None: it dials us; its endpoint is learned from its handshake."""
+    allowed: frozenset[Cidr]
+    """What it may send from, and what is sent to it; disjoint between peers of one device."""
+    keepalive_s: int = 0
+    """0: none."""
+
+
+class Wireguard(msgspec.Struct, frozen=True, kw_only=True):
+    """Our WireGuard device; the private key stays on the node and is no part of this."""
+
+    device: str
+    port: int
+    mtu_bytes: int
+    addresses: tuple[Address, ...]
+    """This node's mesh addresses."""
+    peers: dict[str, WireguardPeer] = {}
+    """By public key."""
