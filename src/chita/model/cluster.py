@@ -1,4 +1,4 @@
-"""ClusterState: one immutable snapshot of all that was asked for, and how a change folds into it."""
+"""ClusterState: one immutable snapshot of all that was asked for, and how changes fold into it."""
 
 from __future__ import annotations
 

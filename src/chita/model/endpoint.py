@@ -32,7 +32,7 @@ class WorkloadEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     interface: str
     """The host's end of its link."""
     labels: dict[str, str]
-    """Its own labels, with namespace, orchestrator and service account (v3 section of labels.py)."""
+    """Its own labels, with namespace, orchestrator and service account (`chita.model.labels`)."""
     addresses: tuple[Address, ...] = ()
     profiles: tuple[str, ...] = ()
     ports: tuple[NamedPort, ...] = ()

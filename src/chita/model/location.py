@@ -1,4 +1,4 @@
-"""Locations: reachability domains. Two nodes of one location can dial each other's private address."""
+"""Locations: reachability domains, in which nodes can dial each other's private addresses."""
 
 from __future__ import annotations
 

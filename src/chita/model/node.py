@@ -36,6 +36,8 @@ class HostInterface(msgspec.Struct, frozen=True, kw_only=True):
 
     address: Address
     subnet: Cidr
+    device: str = ""
+    """Its name on that node; means nothing elsewhere."""
 
 
 class FabricNode(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ class Action(StrEnum):
 
     ALLOW = "Allow"
     DENY = "Deny"
-    PASS = "Pass"
+    PASS = "Pass"  # noqa: S105 - an action, not a password
     LOG = "Log"
 
 

@@ -1,0 +1,34 @@
+"""desired_node_state: one page that calls the rest in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chita.compute.policy import policy_state
+from chita.compute.routes import node_routes
+from chita.compute.tunnels import node_vxlan, node_wireguard
+from chita.desired.node_state import NodeState
+from chita.desired.paths import Path
+from chita.desired.policy import PolicyState
+from chita.model.cluster import ClusterState
+
+
+def desired_node_state(
+    cluster: ClusterState,
+    local: str,
+    paths: Mapping[str, Path],
+    policy: PolicyState | None = None,
+) -> NodeState:
+    """Return all that *local* should hold.
+
+    *paths* come from ``chita.fabric.path``; *policy* is what an IncrementalPolicy kept, or None to
+    compute it from scratch.
+    """
+    return NodeState(
+        node=local,
+        policy=policy_state(cluster, local) if policy is None else policy,
+        routes=node_routes(cluster, local, paths),
+        vxlan=node_vxlan(cluster, local, paths),
+        wireguard=node_wireguard(cluster, local, paths),
+        paths=dict(paths),
+    )

@@ -1,0 +1,103 @@
+"""Routes of one node: its pods, its blocks, and every other node's blocks and mesh addresses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from chita.desired.paths import Path, PathKind
+from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
+from chita.model.cluster import ClusterState
+from chita.model.net import Address, Cidr
+from chita.model.node import FabricNode
+
+VXLAN_DEVICE = "chita-vxlan"
+WIREGUARD_DEVICE = "chita-wg"
+
+
+def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
+    """Return what lives on each node: blocks, addresses borrowed from others' blocks, mesh addresses.
+
+    The keys are node names; a node that has nothing is not there.
+    """
+    networks: dict[str, list[Cidr]] = defaultdict(list)
+    for block in cluster.blocks.values():
+        if block.node is not None:
+            networks[block.node].append(block.cidr)
+        for address, borrower in block.borrowed.items():
+            networks[borrower].append(Cidr.of(address))
+    for node in cluster.nodes.values():
+        networks[node.name] += [Cidr.of(address) for address in node.mesh_addresses]
+    return networks
+
+
+def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> dict[Cidr, Route]:
+    """Return the routes *local* holds in its own table, by destination.
+
+    A block of its own is a blackhole: a pod's /32 or /128 is more specific and wins, and an address
+    that no pod has is dropped here, not bounced off the default gateway (RFC 4632 section 5.1, rule
+    2). What belongs to a node without a path is a blackhole too: pod traffic never leaves bare.
+    """
+    networks = node_networks(cluster)
+    routes: dict[Cidr, Route] = {}
+    for block in cluster.blocks.values():
+        # Nobody's addresses of a block without owner, and everybody's until the owner is known.
+        routes[block.cidr] = Blackhole(block.cidr)
+    here = cluster.fabric_nodes.get(local)
+    for name, path in paths.items():
+        for dst in networks.get(name, ()):
+            routes[dst] = _route(cluster, here, local, path, dst)
+    for workload in cluster.workloads.values():
+        if workload.node == local:
+            for address in workload.addresses:
+                dst = Cidr.of(address)
+                routes[dst] = OnDevice(dst=dst, device=workload.interface)
+    return routes
+
+
+def _route(
+    cluster: ClusterState, here: FabricNode | None, local: str, path: Path, dst: Cidr
+) -> Route:
+    source = cluster.nodes[local].mesh(dst.family) if local in cluster.nodes else None
+    hop = cluster.nodes.get(path.first_hop or "")
+    match path.first_hop_kind:
+        case PathKind.WIREGUARD:
+            return OnDevice(
+                dst=dst, device=WIREGUARD_DEVICE, source=source, mtu_bytes=path.mtu_bytes
+            )
+        case PathKind.ROUTED if here is not None and hop is not None:
+            routed = _routed(cluster, here, hop.name, dst, source)
+            return routed or _overlay(hop.mesh(dst.family), dst, source, path)
+        case PathKind.VXLAN if hop is not None:
+            return _overlay(hop.mesh(dst.family), dst, source, path)
+        case _:
+            return Blackhole(dst)
+
+
+def _routed(
+    cluster: ClusterState, here: FabricNode, hop: str, dst: Cidr, source: Address | None
+) -> Route | None:
+    """Return a plain route, or None where the two share no subnet of the destination's family."""
+    there = cluster.fabric_nodes.get(hop)
+    for ours in here.interfaces:
+        for theirs in there.interfaces if there else ():
+            if theirs.address.family == dst.family and theirs.address in ours.subnet:
+                return Via(dst=dst, gateway=theirs.address, device=ours.device, source=source)
+    return None
+
+
+def _overlay(gateway: Address | None, dst: Cidr, source: Address | None, path: Path) -> Route:
+    """Return the way through VXLAN; *gateway* is the other end's address inside it."""
+    if gateway is None:
+        return Blackhole(dst)
+    mtu = path.mtu_bytes if path.kind is PathKind.RELAYED else None
+    if Cidr.of(gateway) == dst:
+        return OnDevice(dst=dst, device=VXLAN_DEVICE, source=source, mtu_bytes=mtu)
+    return Via(
+        dst=dst,
+        gateway=gateway,
+        device=VXLAN_DEVICE,
+        next_hop=NextHop.ON_LINK,
+        source=source,
+        mtu_bytes=mtu,
+    )
