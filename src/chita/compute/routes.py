@@ -16,7 +16,7 @@ WIREGUARD_DEVICE = "chita-wg"
 
 
 def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
-    """Return what lives on each node: blocks, addresses borrowed from others' blocks, mesh addresses.
+    """Return what lives on each node: blocks, addresses borrowed elsewhere, mesh addresses.
 
     The keys are node names; a node that has nothing is not there.
     """

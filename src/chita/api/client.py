@@ -1,0 +1,263 @@
+"""ApiClient: the one way to kube-apiserver and to ``chita server``, which it can't tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from chita.api.auth import ApiConfig
+from chita.api.kinds import Resource, resource_of
+from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
+
+Object = dict[str, Any]
+
+PAGE_SIZE = 500
+"""Objects a list asks for at once, as client-go does."""
+
+
+class PatchType(StrEnum):
+    """How a patch is written: the media type of the request."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+class ObjectList(msgspec.Struct, frozen=True):
+    """A consistent list and the version to watch on from."""
+
+    items: list[Object]
+    resource_version: str
+
+
+class WatchEvent(msgspec.Struct, frozen=True):
+    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Object
+
+
+class ApiClient:
+    """A session with one API server. Use it as an async context manager, in one event loop."""
+
+    def __init__(self, config: ApiConfig, *, timeout_s: float = 15.0) -> None:
+        self._config = config
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._config.ssl_context(), limit=0)
+        self._session = aiohttp.ClientSession(
+            self._config.server,
+            connector=connector,
+            headers={"Accept": "application/json", **self._config.headers()},
+            json_serialize=_text,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+        """Return one object.
+
+        Raises:
+            NotFoundError: there is none. ApiError: anything else.
+        """
+        return await self._json("GET", resource.path(namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ObjectList:
+        """Return all objects of a collection, read page by page at one version."""
+        items: list[Object] = []
+        query = {"limit": str(PAGE_SIZE)}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        if field_selector:
+            query["fieldSelector"] = field_selector
+        while True:
+            page = await self._json("GET", resource.path(namespace), query=query)
+            for item in page.get("items") or ():
+                # Items of a list leave out what the list's own kind says; ours always say it.
+                item.setdefault("apiVersion", resource.api_version)
+                item.setdefault("kind", resource.kind)
+                items.append(item)
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                return ObjectList(items, metadata.get("resourceVersion", ""))
+            query["continue"] = metadata["continue"]
+
+    async def create(self, obj: Mapping[str, Any]) -> Object:
+        """Create *obj*; return it as stored.
+
+        Raises:
+            ConflictError: its name is taken. ApiError: refused; the message names the fields.
+        """
+        return await self._json("POST", resource_of(obj).path(_namespace(obj)), body=obj)
+
+    async def update(self, obj: Mapping[str, Any], subresource: str = "") -> Object:
+        """Replace *obj*, whose ``resourceVersion`` must still be the stored one.
+
+        Raises:
+            ConflictError: somebody else wrote first. NotFoundError: it is gone.
+        """
+        name = obj["metadata"]["name"]
+        path = resource_of(obj).path(_namespace(obj), name, subresource)
+        return await self._json("PUT", path, body=obj)
+
+    async def patch(  # noqa: PLR0913 - the parts of a patch request
+        self,
+        resource: Resource,
+        name: str,
+        body: Any,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        patch_type: PatchType = PatchType.MERGE,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        """Patch one object; return it as stored."""
+        return await self._json(
+            "PATCH",
+            resource.path(namespace, name, subresource),
+            body=body,
+            query=query,
+            content_type=patch_type,
+        )
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str = "", *, resource_version: str = ""
+    ) -> None:
+        """Delete one object, if it is still at *resource_version* when that is given.
+
+        Raises:
+            NotFoundError: it is not there. ConflictError: it is at another version.
+        """
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if resource_version:
+            body["preconditions"] = {"resourceVersion": resource_version}
+        await self._json("DELETE", resource.path(namespace, name), body=body)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Object:
+        """Send *body* to a path that is no resource, such as the join endpoint."""
+        return await self._json("POST", path, body=body)
+
+    async def watch(
+        self, resource: Resource, resource_version: str, *, timeout_s: int = 300
+    ) -> AsyncIterator[WatchEvent]:
+        """Yield what happens to a collection after *resource_version*, until the server ends it.
+
+        Raises:
+            ExpiredError: the version is too old; list again. ApiError: the connection broke.
+        """
+        query = {
+            "watch": "1",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(timeout_s),
+        }
+        quiet = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_s + 15)
+        what = f"watch {resource.plural}"
+        try:
+            async with self._open.get(resource.path(), params=query, timeout=quiet) as response:
+                if response.status != 200:
+                    raise _refusal(what, response.status, await response.read())
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line:
+                            yield _event(what, line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(f"{what}: {error!r}", reason="Disconnected") from error
+
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise ApiError("the API client is not open", reason="Closed")
+        return self._session
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        what = f"{method} {path}"
+        try:
+            async with self._open.request(
+                method,
+                path,
+                params=query,
+                data=None if body is None else msgspec.json.encode(body),
+                headers=None if body is None else {"Content-Type": content_type},
+                timeout=self._timeout,
+            ) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiError(f"{what}: no answer: {error!r}", reason="Disconnected") from error
+        if response.status >= 300:
+            raise _refusal(what, response.status, content)
+        try:
+            decoded: Object = msgspec.json.decode(content, type=dict)
+        except msgspec.DecodeError as error:
+            raise ApiError(f"{what}: the answer is not JSON: {error}", status=200) from error
+        return decoded
+
+
+def _event(what: str, line: bytes) -> WatchEvent:
+    try:
+        event = msgspec.json.decode(line, type=WatchEvent)
+    except msgspec.DecodeError as error:
+        raise ApiError(f"{what}: not a watch event: {error}", reason="Malformed") from error
+    if event.type == "ERROR":
+        code = int(event.object.get("code", 0))
+        raise _refusal(what, code, msgspec.json.encode(event.object))
+    return event
+
+
+def _refusal(what: str, status: int, content: bytes) -> Exception:
+    """Return the error that a Kubernetes Status (or whatever came instead) stands for."""
+    try:
+        answer = msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        answer = {}
+    reason = str(answer.get("reason", ""))
+    message = str(answer.get("message") or content[:200].decode(errors="replace"))
+    text = f"{what}: {status} {message}"
+    if status == 404:
+        return NotFoundError(text)
+    if status == 409:
+        return ConflictError(text)
+    if status == 410:
+        return ExpiredError(text, status=status, reason=reason)
+    return ApiError(text, status=status, reason=reason)
+
+
+def _namespace(obj: Mapping[str, Any]) -> str:
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
