@@ -55,6 +55,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     mtu_bytes: int
     is_up: bool
     """Administratively; the carrier is another matter."""
+    peer_index: int = 0
+    """Of a veth's other end, in that end's namespace; 0 for most other kinds (IFLA_LINK)."""
     vxlan: VxlanParameters | None = None
 
 
@@ -177,6 +179,11 @@ class Links:
         """Bring a device up; twice is once."""
         self._set(_up(index), f"set link {index} up")
 
+    def set_down(self, index: int) -> None:
+        """Take a device down, and its routes with it; twice is once."""
+        body = _IFINFO.pack(0, 0, index, 0, nl.IFF_UP)
+        self._set(body, f"set link {index} down")
+
     def set_mtu(self, index: int, mtu_bytes: int) -> None:
         """Change a device's MTU."""
         body = _IFINFO.pack(0, 0, index, 0, 0) + u32(nl.IFLA_MTU, mtu_bytes)
@@ -266,6 +273,7 @@ def _link(body: bytes) -> Link:
         mac=mac_text(values.get(nl.IFLA_ADDRESS, b"")),
         mtu_bytes=number(values.get(nl.IFLA_MTU, b"\0")),
         is_up=bool(flags & nl.IFF_UP),
+        peer_index=number(values.get(nl.IFLA_LINK, b"\0")),
         vxlan=_vxlan(info.get(nl.IFLA_INFO_DATA, b"")) if kind == "vxlan" else None,
     )
 
