@@ -34,6 +34,11 @@ Entity = (
 """Anything a ClusterState holds; each has a ``key`` that is unique among its type."""
 
 
+def built_in_tiers() -> dict[str, Tier]:
+    """Return the tiers that always exist, by name."""
+    return {tier.key: tier for tier in BUILT_IN_TIERS}
+
+
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     """All of one cluster, each collection by key. Treat the dicts as frozen too."""
 
@@ -41,7 +46,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     host_endpoints: dict[str, HostEndpoint] = {}
     network_sets: dict[str, NetworkSet] = {}
     profiles: dict[str, Profile] = {}
-    tiers: dict[str, Tier] = {tier.key: tier for tier in BUILT_IN_TIERS}
+    tiers: dict[str, Tier] = msgspec.field(default_factory=built_in_tiers)
     policies: dict[str, Policy] = {}
     nodes: dict[str, Node] = {}
     fabric_nodes: dict[str, FabricNode] = {}
@@ -113,5 +118,5 @@ def fold(state: ClusterState, changes: Iterable[Change]) -> ClusterState:
             case Remove(_, key):
                 touched[name].pop(key, None)
     if "tiers" in touched:
-        touched["tiers"] = {tier.key: tier for tier in BUILT_IN_TIERS} | touched["tiers"]
+        touched["tiers"] = built_in_tiers() | touched["tiers"]
     return msgspec.structs.replace(state, **touched) if touched else state
