@@ -1,0 +1,62 @@
+"""What stands in the sets that rules name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chita.compute.classes import LabelClass
+from chita.compute.endpoints import Peer
+from chita.desired.policy import AddressSet, PortMember, PortSet
+from chita.model.net import collapse
+from chita.model.policy import ServiceRef
+from chita.model.service import EndpointSlice
+
+
+def address_set(classes: Iterable[LabelClass[Peer]]) -> AddressSet:
+    """Return the addresses of the members of *classes*; an address that several have is one."""
+    members = [member for each in classes for member in each.members.values()]
+    networks = [net for member in members for net in member.networks]
+    return AddressSet(
+        addresses=frozenset([address for member in members for address in member.addresses]),
+        networks=frozenset(collapse(networks)) if networks else frozenset(),
+    )
+
+
+def port_set(classes: Iterable[LabelClass[Peer]], protocol: int | None, name: str) -> PortSet:
+    """Return what members of *classes* declare as port *name*, of *protocol* or (None) of any.
+
+    A member that does not declare it adds nothing: the rule does not match there (v3 trap 8).
+    """
+    return frozenset(
+        [
+            PortMember(address, port.protocol, port.port)
+            for each in classes
+            for member in each.members.values()
+            for port in member.ports
+            if port.name == name and protocol in {None, port.protocol}
+            for address in member.addresses
+        ]
+    )
+
+
+def service_port_set(slices: Iterable[EndpointSlice]) -> PortSet:
+    """Return the endpoints of *slices* with their ports, ready or not (v3 trap 9)."""
+    return frozenset(
+        [
+            PortMember(endpoint.address, endpoint.protocol, endpoint.port)
+            for each in slices
+            for endpoint in each.endpoints
+        ]
+    )
+
+
+def service_address_set(slices: Iterable[EndpointSlice]) -> AddressSet:
+    """Return the addresses of the endpoints of *slices*, ready or not (v3 trap 9)."""
+    return AddressSet(
+        addresses=frozenset([endpoint.address for each in slices for endpoint in each.endpoints])
+    )
+
+
+def slice_service(each: EndpointSlice) -> ServiceRef:
+    """Return the Service that *each* is a part of."""
+    return ServiceRef(each.namespace, each.service)

@@ -1,0 +1,144 @@
+"""Label classes: what selectors cannot tell apart is looked at once.
+
+Pods of one Deployment differ in their names and in labels that no selector mentions. Members
+whose labels are equal on the keys that some selector mentions form a class; a selector is matched
+with each class instead of with each member, and only with classes that have the label pair which
+the selector cannot do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from chita.model.labels import Labels, inherit
+from chita.model.selector import Restriction, Selector, compile_selector, restrictions
+
+
+class Labelled(Protocol):
+    """What has labels of its own and inherits those its profiles apply."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its own labels."""
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """Names of its profiles."""
+
+
+T = TypeVar("T", bound=Labelled)
+
+Identity = tuple[frozenset[tuple[str, str]], tuple[str, ...]]
+"""Own labels on the mentioned keys, and profiles: equal for members of one class."""
+
+
+class LabelClass(Generic[T]):
+    """Members with equal effective labels, as far as selectors look.
+
+    Attributes:
+        labels: what selectors see; never changed in place.
+        members: by their keys.
+    """
+
+    __slots__ = ("labels", "members")
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self.members: dict[str, T] = {}
+
+
+def identity(member: Labelled, keys: Collection[str]) -> Identity:
+    """Return what decides the class of *member* when selectors mention *keys*."""
+    own = frozenset([pair for pair in member.labels.items() if pair[0] in keys])
+    return own, member.profiles
+
+
+def effective_labels(of: Identity, applied: Mapping[str, Labels]) -> dict[str, str]:
+    """Return own labels over those that the profiles in *applied* give; a missing one gives none.
+
+    v3 Profile, ``labelsToApply``: the endpoint's own labels win.
+    """
+    own, profiles = of
+    return inherit(dict(own), [applied[name] for name in profiles if name in applied])
+
+
+def classify(
+    members: Mapping[str, T], keys: Collection[str], applied: Mapping[str, Labels]
+) -> list[LabelClass[T]]:
+    """Return *members*, by key, in classes that selectors mentioning *keys* cannot split.
+
+    *applied* are the labels that each profile gives.
+    """
+    by_identity: dict[Identity, LabelClass[T]] = {}
+    by_labels: dict[frozenset[tuple[str, str]], LabelClass[T]] = {}
+    for key, member in members.items():
+        its = identity(member, keys)
+        found = by_identity.get(its)
+        if found is None:
+            seen = {k: v for k, v in effective_labels(its, applied).items() if k in keys}
+            found = by_labels.setdefault(frozenset(seen.items()), LabelClass(seen))
+            by_identity[its] = found
+        found.members[key] = member
+    return list(by_labels.values())
+
+
+class ClassIndex(Generic[T]):
+    """Classes by the label pairs they have, so that a selector need not be tried on all."""
+
+    def __init__(self, classes: Iterable[LabelClass[T]] = ()) -> None:
+        self._all: dict[LabelClass[T], None] = {}
+        self._by_key: dict[str, dict[str, dict[LabelClass[T], None]]] = {}
+        for each in classes:
+            self.add(each)
+
+    def add(self, each: LabelClass[T]) -> None:
+        """Know *each* by its labels of now."""
+        self._all[each] = None
+        for key, value in each.labels.items():
+            self._by_key.setdefault(key, {}).setdefault(value, {})[each] = None
+
+    def discard(self, each: LabelClass[T]) -> None:
+        """Forget *each*, whose labels must be those it was added with."""
+        self._all.pop(each, None)
+        for key, value in each.labels.items():
+            values = self._by_key.get(key, {})
+            having = values.get(value, {})
+            having.pop(each, None)
+            if not having:
+                values.pop(value, None)
+
+    def count(self, key: str, restriction: Restriction) -> int | None:
+        """Return how many classes fulfil *restriction* of *key*; None when it cannot tell."""
+        values = self._by_key.get(key, {})
+        if restriction.values is not None:
+            return sum([len(values.get(value, ())) for value in restriction.values])
+        if restriction.present:
+            return sum(map(len, values.values()))
+        return None
+
+    def selected(self, selector: Selector) -> list[LabelClass[T]]:
+        """Return the classes that *selector* matches."""
+        predicate = compile_selector(selector)
+        return [each for each in self._candidates(selector) if predicate(each.labels)]
+
+    def _candidates(self, selector: Selector) -> Iterable[LabelClass[T]]:
+        best = sharpest(restrictions(selector), self)
+        if best is None:
+            return self._all
+        key, restriction = best
+        values = self._by_key.get(key, {})
+        wanted = values if restriction.values is None else restriction.values
+        return [each for value in wanted for each in values.get(value, ())]
+
+
+def sharpest(
+    restricted: Mapping[str, Restriction], index: ClassIndex[T]
+) -> tuple[str, Restriction] | None:
+    """Return the restriction that the fewest classes of *index* fulfil; None without any."""
+    best: tuple[int, str, Restriction] | None = None
+    for key, restriction in restricted.items():
+        count = index.count(key, restriction)
+        if count is not None and (best is None or count < best[0]):
+            best = count, key, restriction
+    return None if best is None else best[1:]
