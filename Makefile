@@ -1,0 +1,100 @@
+# The only task runner. `make help` lists what there is.
+
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Debian's interpreter by its path: a version manager's shim costs 100 ms a start.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+CHITA := $(BIN)/chita
+
+# What the lab needs; then what tests and benchmarks need on top.
+LAB_PACKAGES := iproute2 iputils-ping libnftables1 nftables procps python3 python3-venv util-linux wireguard-go
+TEST_PACKAGES := conntrack containernetworking-plugins iperf3 tcpdump
+
+# Installs what is missing of $(1); says what would be needed when it may not.
+define install
+	missing=$$(for package in $(1); do \
+	  dpkg-query -W -f='$${db:Status-Status}\n' "$$package" 2>/dev/null | grep -qx installed || echo "$$package"; \
+	done)
+	if [ -n "$$missing" ]; then
+	  if [ "$$(id -u)" != 0 ]; then
+	    echo "not root, so not installed: $$missing" >&2
+	    echo "mend: sudo apt-get install --no-install-recommends $$missing" >&2
+	    $(2)
+	  else
+	    apt-get update -qq
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null
+	  fi
+	fi
+endef
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: lab
+lab: lab-packages $(VENV)/.run ## bring up the default hybrid cluster, test it, leave it running (root)
+	@$(CHITA) lab up
+	@$(CHITA) lab test
+
+.PHONY: lab-down
+lab-down: $(VENV)/.run ## remove every trace of the lab (root)
+	@$(CHITA) lab down
+
+.PHONY: test
+test: test-packages $(VENV)/.dev ## everything it needs, then the whole test suite
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m "not kernel and not scenario"
+	if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest -q -m "kernel and not scenario"; $(BIN)/pytest -q -m scenario; \
+	else echo "not root: skipped the kernel and scenario tests by name"; \
+	  $(BIN)/pytest --collect-only -q -m "kernel or scenario" | sed '/^$$/,$$d'; fi
+
+.PHONY: check
+check: $(VENV)/.dev ## lint, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy src tests
+	@$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## format, and mend what the linter can mend
+	@$(BIN)/ruff check --fix --exit-zero .
+	@$(BIN)/ruff format .
+
+.PHONY: golden
+golden: $(VENV)/.dev ## rewrite the golden files; review reads the diff
+	@CHITA_GOLDEN=rewrite $(BIN)/pytest -q tests/unit
+
+.PHONY: bench
+bench: test-packages $(VENV)/.dev ## measure every figure beside its peer; JSON into benchmarks/results (root)
+	@$(BIN)/python benchmarks/run.py
+
+.PHONY: lock
+lock: $(VENV)/.dev ## resolve requirements/*.in anew
+	@for name in build run dev; do
+	  $(BIN)/pip-compile -q --generate-hashes --allow-unsafe --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras \
+	    -o requirements/$$name.txt requirements/$$name.in
+	done
+
+.PHONY: lab-packages
+lab-packages:
+	@$(call install,$(LAB_PACKAGES),exit 2)
+
+.PHONY: test-packages
+test-packages:
+	@$(call install,$(LAB_PACKAGES) $(TEST_PACKAGES),true)
+
+$(VENV)/.run: requirements/build.txt requirements/run.txt pyproject.toml
+	@echo "making $(VENV) from the locked requirements"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/run.txt
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt -r requirements/dev.txt
+	touch $@
