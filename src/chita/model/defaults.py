@@ -1,0 +1,78 @@
+"""What the API server fills in where an object says nothing (defaults of upstream's CRDs)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Final
+
+from chita.errors import ParseError
+from chita.model.net import Cidr, Family
+from chita.model.schema import Record
+from chita.model.schemas.kinds import KINDS
+from chita.model.schemas.policy import V3
+
+BLOCK_SIZE: Final[dict[Family, int]] = {4: 26, 6: 122}
+"""Prefix length of a pool's blocks unless set: 64 addresses."""
+
+_POLICIES: Final = frozenset(
+    {"NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"}
+)
+BUILT_IN_TIERS: Final[dict[str, tuple[int, str]]] = {
+    "default": (1_000_000, "Deny"),
+    "kube-admin": (1_000, "Pass"),
+    "kube-baseline": (10_000_000, "Pass"),
+}
+"""Order and default action of the tiers that always exist; neither may be changed."""
+
+
+def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of *obj* with the defaults of its kind; other objects come back equal.
+
+    Only absent fields change (null and, where a text has a default, the empty text are absent), so
+    it may be applied to objects that are not valid, and twice is once.
+    """
+    result = copy.deepcopy(dict(obj))
+    schema = KINDS.get((str(obj.get("apiVersion")), str(obj.get("kind"))))
+    if schema is None or not isinstance(record := schema.fields.get("spec"), Record):
+        return result
+    spec = result.get("spec")
+    if spec is None and (record.defaults or "spec" in schema.required):
+        result["spec"] = spec = {}
+    if not isinstance(spec, dict):
+        return result
+    if obj.get("kind") == "Tier":
+        _default_tier(result, spec)
+    for field, value in record.defaults.items():
+        if spec.get(field) in (None, ""):
+            spec[field] = copy.deepcopy(value)
+    is_policy = schema.api_version == V3 and schema.kind in _POLICIES
+    if is_policy and not spec.get("types") and spec.get("stagedAction") != "Delete":
+        spec["types"] = _inferred_types(spec)
+    if schema.kind == "IPPool" and spec.get("blockSize") is None:
+        _default_block_size(spec)
+    return result
+
+
+def _inferred_types(spec: Mapping[str, Any]) -> list[str]:
+    """v3: egress rules alone make an egress policy, no rules at all an ingress policy."""
+    if not spec.get("egress"):
+        return ["Ingress"]
+    return ["Ingress", "Egress"] if spec.get("ingress") else ["Egress"]
+
+
+def _default_tier(tier: Mapping[str, Any], spec: dict[str, Any]) -> None:
+    """The built-in tiers have an order and an action of their own."""
+    metadata = tier.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    if name in BUILT_IN_TIERS:
+        for field, value in zip(("order", "defaultAction"), BUILT_IN_TIERS[name], strict=True):
+            if spec.get(field) is None:
+                spec[field] = value
+
+
+def _default_block_size(spec: dict[str, Any]) -> None:
+    try:
+        spec["blockSize"] = BLOCK_SIZE[Cidr.parse_loose(str(spec.get("cidr"))).family]
+    except ParseError:
+        return  # validation says what is wrong with the cidr

@@ -1,0 +1,141 @@
+"""A small language in which the structure of API objects is written down once.
+
+Validation walks it, defaults come from it, and OpenAPI schemas of CRDs can be printed from it, so
+each node has what OpenAPI has and no more. What a text means beyond its pattern is a `Format`,
+whose check is in `chita.model.validate.formats`; rules over several fields are functions in
+`chita.model.validate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Format(StrEnum):
+    """What a text is, beyond being one; the values are those of OpenAPI's ``format``."""
+
+    ANY = ""
+    SELECTOR = "calico-selector"
+    SELECTOR_OR_GLOBAL = "calico-selector-or-global"
+    """A selector, or ``global()`` alone."""
+    CIDR = "cidr"
+    """A network with a prefix length and without host bits."""
+    CIDR_LOOSE = "cidr-loose"
+    """A network with a prefix length; host bits are ignored (Kubernetes ``ipBlock``)."""
+    CIDR_OR_ADDRESS = "cidr-or-ip"
+    ADDRESS = "ip"
+    MAC = "mac"
+    DNS_LABEL = "dns-label"
+    DNS_SUBDOMAIN = "dns-subdomain"
+    LABEL_KEY = "label-key"
+    LABEL_VALUE = "label-value"
+    ANNOTATION_KEY = "annotation-key"
+    INTERFACE = "interface"
+    PORT_NAME = "port-name"
+    PROTOCOL = "protocol"
+    """A protocol's name or number; also as an integer."""
+    RULE_PORT = "rule-port"
+    """A port, a range or a port's name, as rules of the v3 API have them; also an integer."""
+    KUBERNETES_PORT = "kubernetes-port"
+    """A port number as integer, or a port's name."""
+    HTTP_PATH = "http-path"
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A string. *choices*, when there are any, are all it may be."""
+
+    format: Format = Format.ANY
+    choices: tuple[str, ...] = ()
+    max_length: int | None = None
+
+
+class Whole(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An integer within *minimum* and *maximum*, both included; or one of *choices*."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[int, ...] = ()
+
+
+class Number(msgspec.Struct, frozen=True, tag=True):
+    """A finite number."""
+
+
+class Flag(msgspec.Struct, frozen=True, tag=True):
+    """True or false."""
+
+
+class WholeOrText(msgspec.Struct, frozen=True, tag=True):
+    """An integer or a string, which *format* checks as text."""
+
+    format: Format
+
+
+class ListOf(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A list of *item*s; *unique* ones if so."""
+
+    item: Schema
+    min_items: int = 0
+    max_items: int | None = None
+    unique: bool = False
+
+
+class MapOf(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An object with keys of the user's choice."""
+
+    value: Schema
+    key: Format = Format.ANY
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """An object with the *fields* named here.
+
+    *hints* has, for fields that are somewhere else or of another kind, what to write instead.
+    An *open* record may have other fields too, which are not looked at.
+    """
+
+    fields: Mapping[str, Schema] = {}
+    required: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = {}
+    hints: Mapping[str, str] = {}
+    open: bool = False
+
+
+class Anything(msgspec.Struct, frozen=True, tag=True):
+    """Any value: not looked at."""
+
+
+Schema = Text | Whole | Number | Flag | WholeOrText | ListOf | MapOf | Record | Anything
+
+
+class Scope(StrEnum):
+    """Whether objects of a kind live in namespaces; the values are those of a CRD."""
+
+    NAMESPACED = "Namespaced"
+    CLUSTER = "Cluster"
+
+
+class KindSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of object: how it is addressed and named, and the structure below ``metadata``."""
+
+    api_version: str
+    kind: str
+    scope: Scope
+    name: Format = Format.DNS_SUBDOMAIN
+    fields: Mapping[str, Schema]
+    required: tuple[str, ...] = ()
+    open: bool = False
+    """Whether fields beyond *fields* are ignored: Kubernetes' own kinds have many more."""
+
+    def record(self, metadata: Schema) -> Record:
+        """Return the whole object's schema, with *metadata*."""
+        head = {"apiVersion": Text(), "kind": Text(), "metadata": metadata}
+        return Record(
+            fields={**head, **self.fields},
+            required=("apiVersion", "kind", "metadata", *self.required),
+            open=self.open,
+        )

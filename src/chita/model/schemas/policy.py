@@ -1,0 +1,215 @@
+"""The policy kinds of ``projectcalico.org/v3``, with the limits of upstream's CRDs (v3.34)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chita.model.schema import (
+    Flag,
+    Format,
+    KindSchema,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Schema,
+    Scope,
+    Text,
+    Whole,
+    WholeOrText,
+)
+from chita.model.schemas.kubernetes_policy import NETWORK_POLICY_SPEC
+from chita.model.schemas.metadata import ANNOTATIONS
+
+V3: Final = "projectcalico.org/v3"
+
+SELECTOR = Text(format=Format.SELECTOR, max_length=1024)
+_NETS = ListOf(item=Text(format=Format.CIDR), max_items=256, unique=True)
+_PORTS = ListOf(item=WholeOrText(Format.RULE_PORT), max_items=50)
+_PROTOCOL = WholeOrText(Format.PROTOCOL)
+# Type 255 is reserved, and xt_icmp, which Felix renders to, takes it for "any".
+_ICMP = Record(
+    fields={"type": Whole(minimum=0, maximum=254), "code": Whole(minimum=0, maximum=255)}
+)
+
+_ENTITY_RULE = Record(
+    fields={
+        "nets": _NETS,
+        "notNets": _NETS,
+        "selector": SELECTOR,
+        "notSelector": SELECTOR,
+        "namespaceSelector": Text(format=Format.SELECTOR_OR_GLOBAL, max_length=1024),
+        "ports": _PORTS,
+        "notPorts": _PORTS,
+        "serviceAccounts": Record(
+            fields={
+                "names": ListOf(item=Text(format=Format.DNS_SUBDOMAIN)),
+                "selector": SELECTOR,
+            },
+        ),
+        "services": Record(
+            fields={
+                "name": Text(format=Format.DNS_SUBDOMAIN),
+                "namespace": Text(format=Format.DNS_SUBDOMAIN),
+            },
+            required=("name",),
+        ),
+    },
+    hints={
+        "protocol": "the protocol stands in the rule, beside source and destination",
+        "podSelector": "write selector, in the selector language: app == 'web'",
+        "ipBlock": "write nets and notNets",
+        "service": "write services",
+        "serviceAccount": "write serviceAccounts",
+        "domains": "domain names are not part of the v3 API's open-source rules",
+    },
+)
+
+_HTTP = Record(
+    fields={
+        "methods": ListOf(item=Text(), max_items=20, unique=True),
+        "paths": ListOf(
+            item=Record(
+                fields={
+                    "exact": Text(format=Format.HTTP_PATH, max_length=1024),
+                    "prefix": Text(format=Format.HTTP_PATH, max_length=1024),
+                },
+            ),
+            max_items=20,
+        ),
+    },
+)
+
+RULE = Record(
+    fields={
+        "action": Text(choices=("Allow", "Deny", "Log", "Pass")),
+        "ipVersion": Whole(choices=(4, 6)),
+        "protocol": _PROTOCOL,
+        "notProtocol": _PROTOCOL,
+        "icmp": _ICMP,
+        "notICMP": _ICMP,
+        "source": _ENTITY_RULE,
+        "destination": _ENTITY_RULE,
+        "http": _HTTP,
+        "metadata": Record(fields={"annotations": ANNOTATIONS}),
+    },
+    required=("action",),
+    hints={
+        "from": "write source; from belongs to a Kubernetes NetworkPolicy",
+        "to": "write destination; to belongs to a Kubernetes NetworkPolicy",
+        "ports": "ports stand in destination or source",
+        "notPorts": "notPorts stand in destination or source",
+        "nets": "nets stand in source or destination",
+        "notNets": "notNets stand in source or destination",
+        "selector": "a rule's selector stands in source or destination",
+        "namespaceSelector": "a rule's namespaceSelector stands in source or destination",
+    },
+)
+
+RULES = ListOf(item=RULE, max_items=1024)
+
+_SPEC: dict[str, Schema] = {
+    "tier": Text(format=Format.DNS_LABEL),
+    "order": Number(),
+    "selector": SELECTOR,
+    "serviceAccountSelector": SELECTOR,
+    "types": ListOf(
+        item=Text(choices=("Ingress", "Egress")), min_items=1, max_items=2, unique=True
+    ),
+    "ingress": RULES,
+    "egress": RULES,
+    "performanceHints": ListOf(item=Text(choices=("AssumeNeededOnEveryNode",)), unique=True),
+}
+_GLOBAL_SPEC: dict[str, Schema] = _SPEC | {
+    "namespaceSelector": SELECTOR,
+    "doNotTrack": Flag(),
+    "preDNAT": Flag(),
+    "applyOnForward": Flag(),
+}
+STAGED_ACTION = Text(choices=("Set", "Delete", "Learn", "Ignore"))
+_STAGED: dict[str, Schema] = {"stagedAction": STAGED_ACTION}
+
+_SPEC_HINTS = {
+    "podSelector": "write selector, in the selector language: app == 'web'",
+    "policyTypes": "write types",
+    "rules": "write ingress and egress",
+}
+_ONLY_GLOBAL = (
+    "only a GlobalNetworkPolicy has it; a NetworkPolicy is always limited to its own namespace"
+)
+_NAMESPACED_HINTS = _SPEC_HINTS | {
+    "namespaceSelector": _ONLY_GLOBAL,
+    "doNotTrack": "only a GlobalNetworkPolicy has it",
+    "preDNAT": "only a GlobalNetworkPolicy has it",
+    "applyOnForward": "only a GlobalNetworkPolicy has it",
+}
+_DEFAULTS = {"tier": "default"}
+_STAGED_DEFAULTS = {"tier": "default", "stagedAction": "Set"}
+
+
+def _namespaced(kind: str, spec: Record) -> KindSchema:
+    return KindSchema(
+        api_version=V3,
+        kind=kind,
+        scope=Scope.NAMESPACED,
+        fields={"spec": spec},
+        required=("spec",),
+    )
+
+
+def _global(kind: str, spec: Record) -> KindSchema:
+    return KindSchema(
+        api_version=V3,
+        kind=kind,
+        scope=Scope.CLUSTER,
+        fields={"spec": spec},
+        required=("spec",),
+    )
+
+
+KINDS = (
+    _namespaced("NetworkPolicy", Record(fields=_SPEC, defaults=_DEFAULTS, hints=_NAMESPACED_HINTS)),
+    _namespaced(
+        "StagedNetworkPolicy",
+        Record(fields=_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_NAMESPACED_HINTS),
+    ),
+    _namespaced(
+        "StagedKubernetesNetworkPolicy",
+        Record(
+            fields={**NETWORK_POLICY_SPEC.fields, **_STAGED},
+            defaults={"stagedAction": "Set"},
+            hints=NETWORK_POLICY_SPEC.hints,
+        ),
+    ),
+    _global(
+        "GlobalNetworkPolicy", Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS)
+    ),
+    _global(
+        "StagedGlobalNetworkPolicy",
+        Record(fields=_GLOBAL_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_SPEC_HINTS),
+    ),
+    KindSchema(
+        api_version=V3,
+        kind="Tier",
+        scope=Scope.CLUSTER,
+        # Policies find their tier by a label's value and it is part of other names: no dots.
+        name=Format.DNS_LABEL,
+        fields={
+            "spec": Record(
+                fields={"order": Number(), "defaultAction": Text(choices=("Deny", "Pass"))},
+                defaults={"defaultAction": "Deny"},
+            ),
+            "status": Record(open=True),
+        },
+    ),
+    KindSchema(
+        api_version=V3,
+        kind="Profile",
+        scope=Scope.CLUSTER,
+        fields={
+            "spec": Record(
+                fields={"ingress": RULES, "egress": RULES, "labelsToApply": MapOf(value=Text())},
+            ),
+        },
+    ),
+)

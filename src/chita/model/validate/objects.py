@@ -1,0 +1,139 @@
+"""Validation of raw API objects: the same answer on a file, in the API server and in an agent.
+
+First the structure (`structure`), then metadata, then what each kind asks over several fields.
+Everything that is wrong is told at once. Rules that need other objects (a tier that must exist,
+pools that must not overlap) are the API server's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from chita.model.problem import Problem
+from chita.model.schema import KindSchema, Scope
+from chita.model.schemas.kinds import KINDS
+from chita.model.schemas.metadata import METADATA
+from chita.model.schemas.policy import V3
+from chita.model.validate import endpoint, ipam, kubernetes_policy, policy
+from chita.model.validate.metadata import metadata_problems
+from chita.model.validate.structure import structure_problems
+
+Raw = Mapping[str, Any]
+_Rules = Callable[[Raw, frozenset[str]], Iterable[Problem]]
+
+_OUR_GROUPS: Final = frozenset(api_version.partition("/")[0] for api_version, _ in KINDS)
+_OLD_VERSIONS: Final = {
+    "crd.projectcalico.org": V3,
+    "projectcalico.org": V3,
+    "extensions": "networking.k8s.io/v1",
+}
+_REMOVED: Final = frozenset({"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"})
+
+
+def validate(obj: Raw) -> list[Problem]:
+    """Return what is wrong with *obj*; nothing if it may be stored.
+
+    Kinds of other API groups, such as a Deployment, are not looked at and so are valid. A ``List``
+    is as valid as its items, whose problems are at ``items[i]...``.
+    """
+    return list(_problems(obj, path=""))
+
+
+def _problems(obj: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(obj, Mapping):
+        yield Problem(path, "is not an object with apiVersion, kind and metadata")
+        return
+    for field in ("apiVersion", "kind"):
+        if not isinstance(obj.get(field), str) or not obj[field]:
+            yield _below(path, Problem(field, "is missing, and required"))
+            return
+    if obj["kind"].endswith("List") and isinstance(obj.get("items"), list):
+        for index, item in enumerate(obj["items"]):
+            yield from _problems(item, f"{path}items[{index}].")
+        return
+    schema = KINDS.get((obj["apiVersion"], obj["kind"]))
+    if schema is None:
+        problem = _unknown_kind(obj["apiVersion"], obj["kind"])
+        if problem is not None:
+            yield _below(path, problem)
+        return
+    for problem in _kind_problems(schema, obj):
+        yield _below(path, problem)
+
+
+def _below(path: str, problem: Problem) -> Problem:
+    return Problem(f"{path}{problem.field}", problem.message) if path else problem
+
+
+def _kind_problems(schema: KindSchema, obj: Raw) -> Iterator[Problem]:
+    metadata = msgspec.structs.replace(METADATA, open=True) if schema.open else METADATA
+    found = list(structure_problems(schema.record(metadata), obj, ""))
+    yield from found
+    broken = frozenset(problem.field for problem in found)
+    outside = frozenset(field for field in broken if not field.startswith("metadata"))
+    if len(outside) == len(broken):
+        yield from metadata_problems(schema, obj)
+    rules = _RULES.get((schema.api_version, schema.kind))
+    if rules is not None:
+        yield from rules(obj, outside)
+
+
+def _unknown_kind(api_version: str, kind: str) -> Problem | None:
+    """Return what is wrong with a kind that has no schema, if it looks like one of ours."""
+    group = api_version.rpartition("/")[0] or api_version
+    if kind in _REMOVED:
+        return Problem(
+            "kind", f"{kind} is not supported; write a ClusterNetworkPolicy of "
+            "policy.networking.k8s.io/v1alpha2"
+        )  # fmt: skip
+    versions = [version for version, known in KINDS if known == kind]
+    if versions and (group in _OUR_GROUPS or group in _OLD_VERSIONS):
+        right = _OLD_VERSIONS.get(group)
+        mend = right if right in versions else " or ".join(versions)
+        return Problem("apiVersion", f"there is no {kind} in '{api_version}'; write {mend}")
+    if group in _OLD_VERSIONS:
+        kinds = [known for version, known in KINDS if version == _OLD_VERSIONS[group]]
+        near = difflib.get_close_matches(kind, kinds, n=1)
+        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}"
+        return Problem("kind", f"there is no kind '{kind}' in '{api_version}'; {mend}")
+    kinds = [known for version, known in KINDS if version == api_version]
+    near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.85)
+    if near:
+        return Problem("kind", f"there is no kind '{kind}'; did you mean {near[0]}?")
+    return None
+
+
+def _when_sound(rules: Callable[[Raw], Iterable[Problem]]) -> _Rules:
+    """Return *rules* for objects whose structure is sound; the others have problems enough."""
+    return lambda obj, broken: [] if broken else rules(obj)
+
+
+def _policy(scope: Scope) -> _Rules:
+    return lambda obj, broken: policy.policy_problems(obj, scope, broken)
+
+
+def _staged(scope: Scope) -> _Rules:
+    return lambda obj, broken: policy.staged_problems(obj, scope, broken)
+
+
+_RULES: Final[dict[tuple[str, str], _Rules]] = {
+    (V3, "NetworkPolicy"): _policy(Scope.NAMESPACED),
+    (V3, "GlobalNetworkPolicy"): _policy(Scope.CLUSTER),
+    (V3, "StagedNetworkPolicy"): _staged(Scope.NAMESPACED),
+    (V3, "StagedGlobalNetworkPolicy"): _staged(Scope.CLUSTER),
+    (V3, "StagedKubernetesNetworkPolicy"): policy.staged_kubernetes_problems,
+    (V3, "Profile"): _policy(Scope.CLUSTER),
+    (V3, "Tier"): _when_sound(policy.tier_problems),
+    (V3, "HostEndpoint"): _when_sound(endpoint.host_endpoint_problems),
+    (V3, "WorkloadEndpoint"): _when_sound(endpoint.workload_endpoint_problems),
+    (V3, "IPPool"): _when_sound(ipam.pool_problems),
+    (V3, "IPAMConfiguration"): _when_sound(ipam.settings_problems),
+    ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes_policy.spec_problems,
+    ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"): (
+        kubernetes_policy.cluster_policy_problems
+    ),
+}
