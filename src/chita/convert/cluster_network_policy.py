@@ -1,0 +1,167 @@
+"""ClusterNetworkPolicy (policy.networking.k8s.io/v1alpha2) as the GlobalNetworkPolicy it becomes.
+
+Its tiers are ``kube-admin`` and ``kube-baseline``, its order is the priority. Unlike in a
+NetworkPolicy, a rule may deny: one that means nothing fails closed. A Deny or Pass becomes a Deny
+of everything, an Accept is dropped; a subject, tier or priority that means nothing drops the whole
+policy (libcalico-go/lib/backend/k8s/conversion/clusternetworkpolicy.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chita.convert.fields import Field, Metadata
+from chita.convert.label_selector import Selects, selector_text
+from chita.convert.network_policy import V3Policy, network_text, refuse_unknown, v3_rule
+from chita.convert.ports import ANY_PROTOCOL, PortsByProtocol, V3Port, port_name, port_range
+from chita.errors import ConvertError
+from chita.model.policy import Direction
+from chita.model.problem import Problem
+
+TIERS = {"Admin": "kube-admin", "Baseline": "kube-baseline"}
+_ACTIONS = {"Accept": "Allow", "Deny": "Deny", "Pass": "Pass"}
+_PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
+_PROTOCOLS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP"}
+
+
+def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
+    """Return the v3 GlobalNetworkPolicy that *obj* becomes.
+
+    Its types are the directions that have rules: both tiers pass what no rule decides.
+    """
+    field = Field(obj)
+    try:
+        metadata = Metadata(field)
+        spec = field["spec"]
+        v3: dict[str, Any] = {
+            "tier": spec["tier"].one_of(TIERS),
+            "order": _priority(spec["priority"]),
+            **_subject(spec["subject"]),
+        }
+    except ConvertError as error:
+        return V3Policy(None, (Problem(error.field, error.message),))
+    problems: list[Problem] = []
+    types: list[str] = []
+    for direction, name in ((Direction.INGRESS, "ingress"), (Direction.EGRESS, "egress")):
+        rules: list[dict[str, Any]] = []
+        for rule in spec[name].items():
+            try:
+                rules += _rules(rule, direction)
+            except ConvertError as error:
+                closed, effect = _fail_closed(rule)
+                rules += closed
+                problems.append(Problem(error.field, f"{error.message}; {effect}"))
+        if rules:
+            v3[name] = rules
+            types.append(str(direction))
+    if types:
+        v3["types"] = types
+    policy = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": metadata.name},
+        "spec": v3,
+    }
+    return V3Policy(policy, tuple(problems))
+
+
+def _priority(priority: Field) -> int:
+    if not priority.is_set:
+        raise priority.error("must be set, 0 (first) to 1000")
+    return priority.integer(0, low=0, high=1000)
+
+
+def _fail_closed(rule: Field) -> tuple[list[dict[str, Any]], str]:
+    """Return what stands in for *rule*, which means nothing, and that in words."""
+    action = rule.value.get("action") if isinstance(rule.value, Mapping) else None
+    if action in {"Deny", "Pass"}:
+        deny = {"action": "Deny", "source": {}, "destination": {}}
+        return [deny], "a Deny of everything stands in its place"
+    return [], "the rule is left out"
+
+
+def _subject(subject: Field) -> dict[str, str]:
+    """Return the v3 selectors of a policy's subject: exactly one of namespaces and pods."""
+    refuse_unknown(subject, {"namespaces", "pods"})
+    namespaces, pods = subject["namespaces"], subject["pods"]
+    if namespaces.is_set == pods.is_set:
+        raise subject.error("must have exactly one of namespaces and pods")
+    if namespaces.is_set:
+        return {
+            "namespaceSelector": selector_text(namespaces, Selects.NAMESPACES),
+            "selector": selector_text(Field(None), Selects.PODS),
+        }
+    return _pods(pods)
+
+
+def _pods(pods: Field) -> dict[str, str]:
+    refuse_unknown(pods, {"namespaceSelector", "podSelector"})
+    # Neither may be unset in this API: unset is empty, which selects all.
+    namespaces = Field(pods["namespaceSelector"].map(), pods["namespaceSelector"].path)
+    return {
+        "namespaceSelector": selector_text(namespaces, Selects.NAMESPACES),
+        "selector": selector_text(pods["podSelector"], Selects.PODS),
+    }
+
+
+def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
+    peers_name = _PEERS[direction]
+    refuse_unknown(rule, {"name", "action", "protocols", peers_name})
+    action = rule["action"].one_of(_ACTIONS)
+    name = rule["name"].text()
+    metadata = {"metadata": {"annotations": {"name": name}}} if name else {}
+    peers = [_peer(peer, direction) for peer in rule[peers_name].items()]
+    if not peers:
+        raise rule[peers_name].error("must name at least one peer")
+    return [
+        metadata | v3_rule(direction, protocol=protocol, peer=peer, ports=ports, action=action)
+        for protocol, ports in _ports(rule["protocols"])
+        for peer in peers
+    ]
+
+
+def _peer(peer: Field, direction: Direction) -> dict[str, Any]:
+    known = {"namespaces", "pods"}
+    if direction is Direction.EGRESS:
+        known.add("networks")
+    refuse_unknown(peer, known)
+    if len(peer.map()) != 1:
+        raise peer.error(f"must have exactly one of {', '.join(sorted(known))}")
+    if peer["namespaces"].is_set:
+        return {"namespaceSelector": selector_text(peer["namespaces"], Selects.NAMESPACES)}
+    if peer["pods"].is_set:
+        fields = _pods(peer["pods"])
+        return {"selector": fields["selector"], "namespaceSelector": fields["namespaceSelector"]}
+    nets = [network_text(item) for item in peer["networks"].items()]
+    if not nets:
+        raise peer["networks"].error("must name at least one network")
+    return {"nets": nets}
+
+
+def _ports(protocols: Field) -> list[tuple[str, list[V3Port]]]:
+    collected = PortsByProtocol()
+    for entry in protocols.items():
+        refuse_unknown(entry, {*_PROTOCOLS, "destinationNamedPort"})
+        if len(entry.map()) != 1:
+            raise entry.error("must have exactly one of tcp, udp, sctp, destinationNamedPort")
+        (name,) = entry.map()
+        if name == "destinationNamedPort":
+            collected.add(ANY_PROTOCOL, port_name(entry[name]))
+        else:
+            collected.add(_PROTOCOLS[name], _port(entry[name]))
+    return collected.sorted()
+
+
+def _port(protocol: Field) -> V3Port | None:
+    refuse_unknown(protocol, {"destinationPort"})
+    port = protocol["destinationPort"]
+    if not port.is_set:
+        return None
+    refuse_unknown(port, {"number", "range"})
+    if len(port.map()) != 1:
+        raise port.error("must have exactly one of number and range")
+    if port["number"].is_set:
+        return port_range(port["number"], Field(None))
+    refuse_unknown(port["range"], {"start", "end"})
+    return port_range(port["range"]["start"], port["range"]["end"])

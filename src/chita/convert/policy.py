@@ -1,0 +1,185 @@
+"""Policies of every kind as the model's one form.
+
+Kubernetes' kinds are converted to v3 first (`network_policy`, `cluster_network_policy`), so that
+what ``chita convert`` prints is what is enforced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from chita.convert.cluster_network_policy import cluster_network_policy
+from chita.convert.fields import Field, Metadata
+from chita.convert.network_policy import network_policy, network_policy_spec
+from chita.convert.rules import endpoint_selector, in_namespaces, rules, with_service_account
+from chita.errors import ConvertError
+from chita.model.labels import NAMESPACE
+from chita.model.policy import Direction, EntityRule, Policy, PolicyKind, Rule, StagedAction
+from chita.model.problem import Problem
+from chita.model.selector import And, Selector, all_, equals, has, matches
+
+NAMESPACED = frozenset(
+    {
+        PolicyKind.NETWORK_POLICY,
+        PolicyKind.STAGED_NETWORK_POLICY,
+        PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY,
+        PolicyKind.KUBERNETES_NETWORK_POLICY,
+    }
+)
+_STAGED = frozenset(
+    {
+        PolicyKind.STAGED_NETWORK_POLICY,
+        PolicyKind.STAGED_GLOBAL_NETWORK_POLICY,
+        PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY,
+    }
+)
+
+
+class PolicyResult(msgspec.Struct, frozen=True):
+    """A policy, or None when there is nothing to enforce, and what of the object got lost."""
+
+    policy: Policy | None
+    problems: tuple[Problem, ...] = ()
+
+
+def policy(obj: Mapping[str, Any], kind: PolicyKind) -> PolicyResult:
+    """Return the policy that *obj* of *kind* means.
+
+    Raises:
+        ConvertError: it means nothing as a whole.
+    """
+    match kind:
+        case PolicyKind.KUBERNETES_NETWORK_POLICY:
+            v3 = network_policy(obj)
+        case PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+            v3 = cluster_network_policy(obj)
+        case PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY:
+            return _staged_kubernetes(obj)
+        case _:
+            return PolicyResult(_v3_policy(Field(obj), kind))
+    if v3.policy is None:
+        (problem,) = v3.problems
+        raise ConvertError(problem.message, field=problem.field)
+    converted = _v3_policy(Field(v3.policy), kind)
+    return PolicyResult(_only_pods(converted), v3.problems)
+
+
+def policy_key(obj: Mapping[str, Any], kind: PolicyKind) -> str:
+    """Return the key under which the policy of *obj* stands, without converting it."""
+    metadata = Metadata(Field(obj))
+    namespace = metadata.in_namespace if kind in NAMESPACED else ""
+    return f"{kind}/{namespace}/{metadata.name}"
+
+
+def _v3_policy(obj: Field, kind: PolicyKind) -> Policy:
+    metadata = Metadata(obj)
+    namespace = metadata.in_namespace if kind in NAMESPACED else ""
+    spec = obj["spec"]
+    ingress = rules(spec["ingress"], namespace)
+    egress = rules(spec["egress"], namespace)
+    return Policy(
+        kind=kind,
+        namespace=namespace,
+        name=metadata.name,
+        tier=spec["tier"].text("default") or "default",
+        order=spec["order"].number(),
+        selector=_selector(spec, namespace),
+        types=_types(spec["types"], ingress, egress, kind),
+        ingress=ingress,
+        egress=egress,
+        staged=spec["stagedAction"].one_of(StagedAction, StagedAction.SET)
+        if kind in _STAGED
+        else None,
+        do_not_track=spec["doNotTrack"].flag(),
+        pre_dnat=spec["preDNAT"].flag(),
+        apply_on_forward=spec["applyOnForward"].flag(),
+    )
+
+
+def _selector(spec: Field, namespace: str) -> Selector:
+    """Return what a policy applies to: its selector, own namespace and service accounts in one.
+
+    A ``namespaceSelector`` never selects what is in no namespace (calico 2.3), also when the
+    labels it asks for must be absent.
+    """
+    selector = endpoint_selector(spec["selector"])
+    if namespace:
+        selector = _and(selector, equals(NAMESPACE, namespace))
+    else:
+        namespaces = endpoint_selector(spec["namespaceSelector"])
+        if namespaces is not None:
+            selector = _and(selector, _namespaced(in_namespaces(namespaces)))
+    accounts = endpoint_selector(spec["serviceAccountSelector"])
+    if accounts is not None:
+        selector = _and(selector, with_service_account(accounts))
+    return all_() if selector is None else selector
+
+
+def _and(first: Selector | None, second: Selector) -> Selector:
+    return second if first is None else And((first, second))
+
+
+def _namespaced(selector: Selector) -> Selector:
+    """Return *selector* so that it selects nothing outside all namespaces."""
+    return And((has(NAMESPACE), selector)) if matches(selector, {}) else selector
+
+
+def _types(
+    types: Field, ingress: tuple[Rule, ...], egress: tuple[Rule, ...], kind: PolicyKind
+) -> frozenset[Direction]:
+    """Return the directions a policy applies in; where it does not say, as v3 infers them.
+
+    With only egress rules: Egress; else Ingress, and Egress if there are egress rules. A
+    ClusterNetworkPolicy without rules applies nowhere.
+    """
+    named = frozenset([item.one_of(Direction) for item in types.items()])
+    if named:
+        return named
+    if kind is PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+        return frozenset()
+    inferred = {Direction.EGRESS} if egress else set()
+    if ingress or not egress:
+        inferred.add(Direction.INGRESS)
+    return frozenset(inferred)
+
+
+def _staged_kubernetes(obj: Mapping[str, Any]) -> PolicyResult:
+    """Return the preview of a Kubernetes NetworkPolicy; of a deletion nothing (calico 2.12)."""
+    spec = Field(obj)["spec"]
+    staged = spec["stagedAction"].one_of(StagedAction, StagedAction.SET)
+    if staged is StagedAction.DELETE:
+        return PolicyResult(None)
+    v3_spec, problems = network_policy_spec(spec)
+    v3_spec["stagedAction"] = str(staged)
+    v3 = Field({"metadata": dict(Field(obj)["metadata"].map()), "spec": v3_spec})
+    return PolicyResult(_v3_policy(v3, PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY), problems)
+
+
+def _only_pods(policy: Policy) -> Policy:
+    """Return *policy* with peers that name namespaces limited to what is in one.
+
+    A ClusterNetworkPolicy's peers are pods. As v3 text, a namespace selector that asks for the
+    absence of a label also matches hosts and global network sets.
+    """
+    if policy.kind is not PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+        return policy
+    return msgspec.structs.replace(
+        policy,
+        ingress=tuple([_pods_of(rule) for rule in policy.ingress]),
+        egress=tuple([_pods_of(rule) for rule in policy.egress]),
+    )
+
+
+def _pods_of(rule: Rule) -> Rule:
+    return msgspec.structs.replace(
+        rule, source=_pods_at(rule.source), destination=_pods_at(rule.destination)
+    )
+
+
+def _pods_at(side: EntityRule) -> EntityRule:
+    if side.selector is None:
+        return side
+    return msgspec.structs.replace(side, selector=_namespaced(side.selector))

@@ -1,0 +1,273 @@
+"""Rules of the v3 API as rules of the model: all that narrows a side becomes one selector.
+
+The rewriting is Felix' (libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go), down to
+the shape of the selector, because a selector's identity names its address set.
+"""
+
+from __future__ import annotations
+
+from chita.convert.fields import Field
+from chita.convert.ports import PORT_NAME
+from chita.errors import ParseError
+from chita.model.labels import NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX
+from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, Cidr, Family, PortRange, parse_protocol
+from chita.model.policy import (
+    Action,
+    EntityRule,
+    HttpMatch,
+    HttpPath,
+    IcmpMatch,
+    Rule,
+    ServiceRef,
+)
+from chita.model.selector import (
+    All,
+    And,
+    Global,
+    Not,
+    Or,
+    Selector,
+    equals,
+    has,
+    in_,
+    with_prefix,
+)
+
+_FAMILIES: dict[int, Family] = {4: 4, 6: 6}
+_ICMP_FAMILY: dict[int, Family] = {ICMP: 4, ICMPV6: 6}
+
+
+def rules(field: Field, namespace: str) -> tuple[Rule, ...]:
+    """Return the rules of a list such as ``spec.ingress``; *namespace* is the policy's, if any.
+
+    Raises:
+        ConvertError: any of them means nothing. All are refused then: in a list of allowing and
+            denying rules, no part of it is sure to be narrower than the whole.
+    """
+    return tuple([_rule(item, namespace) for item in field.items()])
+
+
+def _rule(field: Field, namespace: str) -> Rule:
+    protocol = _protocol(field["protocol"])
+    source = _entity_rule(field["source"], namespace, protocol)
+    destination = _entity_rule(field["destination"], namespace, protocol)
+    annotations = field["metadata"]["annotations"].texts_by_key()
+    return Rule(
+        action=field["action"].one_of(Action),
+        family=_family(field, protocol, source, destination),
+        protocol=protocol,
+        not_protocol=_protocol(field["notProtocol"]),
+        icmp=_icmp(field["icmp"], protocol),
+        not_icmp=_icmp(field["notICMP"], protocol),
+        source=source,
+        destination=destination,
+        http=_http(field["http"]),
+        annotations=tuple(sorted(annotations.items())),
+    )
+
+
+def _protocol(field: Field) -> int | None:
+    return field.parsed(parse_protocol) if field.is_set else None
+
+
+def _family(
+    field: Field, protocol: int | None, source: EntityRule, destination: EntityRule
+) -> Family | None:
+    """Return the only IP version the rule can match, or None for both (v3 Rule.ipVersion).
+
+    A rule whose networks are all of one family is of that family, also when it denies.
+    """
+    version = field["ipVersion"]
+    if version.is_set:
+        family = _FAMILIES.get(version.integer(4, low=4, high=6))
+        if family is None:
+            raise version.error("must be 4 or 6")
+        return family
+    families: set[Family] = {_ICMP_FAMILY[protocol]} if protocol in _ICMP_FAMILY else set()
+    for side in (source, destination):
+        of_side = {net.family for net in side.nets}
+        if len(of_side) == 1:
+            families |= of_side
+    return families.pop() if len(families) == 1 else None
+
+
+def _entity_rule(field: Field, namespace: str, protocol: int | None) -> EntityRule:
+    selector, not_selector = _selectors(field, namespace)
+    ports, named_ports = _ports(field["ports"], protocol)
+    not_ports, not_named_ports = _ports(field["notPorts"], protocol)
+    return EntityRule(
+        nets=tuple([_network(item) for item in field["nets"].items()]),
+        not_nets=tuple([_network(item) for item in field["notNets"].items()]),
+        selector=selector,
+        not_selector=not_selector,
+        ports=ports,
+        named_ports=named_ports,
+        not_ports=not_ports,
+        not_named_ports=not_named_ports,
+        service=_service(field["services"], namespace),
+    )
+
+
+def _selectors(field: Field, namespace: str) -> tuple[Selector | None, Selector | None]:
+    """Return the positive and the negated selector of one side (calico 2.5 and end of 2.13).
+
+    As soon as anything selects, a namespaced policy's rule means only its own namespace, unless
+    ``namespaceSelector`` says which. A negated selector beside a positive one becomes part of it;
+    alone it also matches addresses that nothing has.
+    """
+    accounts = _service_accounts(field["serviceAccounts"])
+    endpoints = endpoint_selector(field["selector"])
+    negated = endpoint_selector(field["notSelector"])
+    namespaces = _namespaces(field["namespaceSelector"])
+    selector = _both(accounts, endpoints)
+    if namespaces is None and namespace and not (selector is None and negated is None):
+        namespaces = equals(NAMESPACE, namespace)
+    selector = _both(namespaces, selector)
+    if selector is not None and negated is not None:
+        inverse = negated.operand if isinstance(negated, Not) else Not(negated)
+        return And((selector, inverse)), None
+    return selector, negated
+
+
+def _both(first: Selector | None, second: Selector | None) -> Selector | None:
+    # Not and_(), which simplifies: the canonical text has to be the one Felix makes.
+    if first is None or second is None:
+        return second if first is None else first
+    return And((first, second))
+
+
+def _service_accounts(field: Field) -> Selector | None:
+    selector = endpoint_selector(field["selector"])
+    if selector is not None:
+        selector = with_prefix(selector, SERVICE_ACCOUNT_PREFIX)
+    names = field["names"].texts()
+    return _both(selector, in_(SERVICE_ACCOUNT, names) if names else None)
+
+
+def _namespaces(field: Field) -> Selector | None:
+    selector = field.selector()
+    if selector is None:
+        return None
+    if mentions_global(selector) and not isinstance(selector, Global):
+        raise field.error("global() must be the whole namespaceSelector")
+    return in_namespaces(selector)
+
+
+def in_namespaces(selector: Selector) -> Selector:
+    """Return the selector of endpoints whose namespace *selector* selects.
+
+    Labels get the prefix ``pcns.``; ``all()`` is any namespace, ``global()`` none.
+    """
+    return _with_all(with_prefix(selector, NAMESPACE_PREFIX), NAMESPACE)
+
+
+def with_service_account(selector: Selector) -> Selector:
+    """Return the selector of endpoints whose service account *selector* selects."""
+    return _with_all(with_prefix(selector, SERVICE_ACCOUNT_PREFIX), SERVICE_ACCOUNT)
+
+
+def _with_all(selector: Selector, key: str) -> Selector:
+    """Return *selector* where ``all()`` means having label *key*, ``global()`` not having it."""
+    match selector:
+        case All():
+            return has(key)
+        case Global():
+            return Not(has(key))
+        case Not(operand):
+            inner = _with_all(operand, key)
+            return inner.operand if isinstance(inner, Not) else Not(inner)
+        case And(operands):
+            return And(tuple([_with_all(operand, key) for operand in operands]))
+        case Or(operands):
+            return Or(tuple([_with_all(operand, key) for operand in operands]))
+        case _:
+            return selector
+
+
+def endpoint_selector(field: Field) -> Selector | None:
+    """Return a selector in which ``global()`` has no place; None when unset or empty."""
+    selector = field.selector()
+    if selector is not None and mentions_global(selector):
+        raise field.error("global() has a meaning only in a rule's namespaceSelector")
+    return selector
+
+
+def mentions_global(selector: Selector) -> bool:
+    """Whether ``global()`` is anywhere in *selector*."""
+    match selector:
+        case Global():
+            return True
+        case Not(operand):
+            return mentions_global(operand)
+        case And(operands) | Or(operands):
+            return any(mentions_global(operand) for operand in operands)
+        case _:
+            return False
+
+
+def _network(field: Field) -> Cidr:
+    field.network_text()
+    return field.cidr()
+
+
+def _ports(field: Field, protocol: int | None) -> tuple[tuple[PortRange, ...], tuple[str, ...]]:
+    numeric: list[PortRange] = []
+    names: list[str] = []
+    for item in field.items():
+        try:
+            numeric.append(PortRange.parse(_port_text(item)))
+        except ParseError as error:
+            if not PORT_NAME.fullmatch(str(item.value)) or str(item.value).isdigit():
+                raise item.error(str(error)) from error
+            names.append(str(item.value))
+            continue
+        if protocol not in PORT_PROTOCOLS:
+            raise item.error("a port number needs protocol TCP, UDP or SCTP")
+    return tuple(numeric), tuple(names)
+
+
+def _port_text(item: Field) -> str | int:
+    value = item.value
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise item.error("must be a port number, a range such as 8000:8100, or a name")
+    return value
+
+
+def _service(field: Field, namespace: str) -> ServiceRef | None:
+    if not field.is_set:
+        return None
+    of = field["namespace"].text(namespace) or namespace
+    if not of:
+        raise field["namespace"].error("must be set: this policy has no namespace of its own")
+    return ServiceRef(of, field["name"].required())
+
+
+def _icmp(field: Field, protocol: int | None) -> IcmpMatch | None:
+    if not field.is_set:
+        return None
+    if protocol not in _ICMP_FAMILY:
+        raise field.error("needs protocol ICMP or ICMPv6")
+    kind, code = field["type"], field["code"]
+    if code.is_set and not kind.is_set:
+        raise code.error("needs type")
+    return IcmpMatch(
+        kind.integer(0, low=0, high=254) if kind.is_set else None,
+        code.integer(0, low=0, high=255) if code.is_set else None,
+    )
+
+
+def _http(field: Field) -> HttpMatch | None:
+    if not field.is_set:
+        return None
+    paths: list[HttpPath] = []
+    for item in field["paths"].items():
+        exact, prefix = item["exact"].text(), item["prefix"].text()
+        if bool(exact) == bool(prefix):
+            raise item.error("must have exactly one of exact and prefix")
+        paths.append(HttpPath(exact or prefix, is_prefix=bool(prefix)))
+    return HttpMatch(field["methods"].texts(), tuple(paths))
+
+
+def allow_all() -> tuple[Rule, ...]:
+    """Return the rules of a profile that lets everything through."""
+    return (Rule(action=Action.ALLOW),)
