@@ -121,7 +121,7 @@ class PodInterfaces:
     def detach(self, host_interface: str) -> None:
         """Remove the pair, with its routes and neighbours; one that is gone is removed already.
 
-        The pod's namespace need not exist any more. Takes 15 to 40 ms, all of them in the kernel: it
+        The pod's namespace need not exist any more. Takes 15 to 40 ms, all in the kernel: it
         waits until no CPU can still be looking at the device (rcu_barrier in netdev_run_todo).
         """
         self._links.remove(host_interface)

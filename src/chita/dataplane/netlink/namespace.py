@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from chita.errors import KernelError
 
-_CLONE_NEWNET = 0x40000000  # linux/sched.h
+_CLONE_NEWNET, _CLONE_NEWNS = 0x40000000, 0x00020000  # linux/sched.h
+_MS_BIND, _PRIVATE = 0x1000, 0x4000 | 0x40000  # sys/mount.h: MS_REC | MS_PRIVATE
 
 T = TypeVar("T")
 
@@ -28,24 +29,42 @@ def inside(namespace: Path | None, call: Callable[[], T]) -> T:
     Raises:
         KernelError: the namespace is gone, or we may not enter it (CAP_SYS_ADMIN).
     """
-    if namespace is None:
-        return call()
+    return call() if namespace is None else in_own_thread(namespace, call)
+
+
+def in_own_thread(namespace: Path | None, call: Callable[[], T]) -> T:
+    """As `inside`, but always in a new thread, so that *call* may leave other namespaces too."""
     results: list[T] = []
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            _enter(namespace)
+            if namespace is not None:
+                _enter(namespace)
             results.append(call())
         except BaseException as error:  # noqa: BLE001  carried over to the caller's thread
             failures.append(error)
 
-    thread = threading.Thread(target=run, name=f"netns {namespace.name}")
+    thread = threading.Thread(target=run, name=f"netns {namespace.name if namespace else 'own'}")
     thread.start()
     thread.join()
     if failures:
         raise failures[0]
     return results[0]
+
+
+def mount_privately(source: Path, target: Path) -> None:
+    """Let *target* be *source* for this thread, and for the processes it starts, alone.
+
+    For `in_own_thread` only: the thread leaves the mount namespace of the process.
+
+    Raises:
+        KernelError: not permitted (CAP_SYS_ADMIN), or one of the paths does not exist.
+    """
+    _check("unshare mounts", libc().unshare(_CLONE_NEWNS))
+    _check("make mounts private", libc().mount(b"none", b"/", None, _PRIVATE, None))
+    answer = libc().mount(bytes(source), bytes(target), None, _MS_BIND, None)
+    _check(f"mount {source} on {target}", answer)
 
 
 def _enter(namespace: Path) -> None:
@@ -56,11 +75,15 @@ def _enter(namespace: Path) -> None:
             f"enter namespace {namespace}: {error.strerror}", errno=error.errno or 0
         ) from error
     try:
-        if libc().setns(descriptor, _CLONE_NEWNET):
-            code = ctypes.get_errno()
-            raise KernelError(f"enter namespace {namespace}: {os.strerror(code)}", errno=code)
+        _check(f"enter namespace {namespace}", libc().setns(descriptor, _CLONE_NEWNET))
     finally:
         os.close(descriptor)
+
+
+def _check(what: str, answer: int) -> None:
+    if answer:
+        code = ctypes.get_errno()
+        raise KernelError(f"{what}: {os.strerror(code)}", errno=code)
 
 
 @cache

@@ -1,0 +1,200 @@
+"""A WireGuard device: what it holds, and the per-peer changes that make it hold what is asked for.
+
+Two back ends meet one Protocol: the kernel's (`chita.dataplane.tunnels.wireguard_kernel`) and
+``wireguard-go`` (`chita.dataplane.tunnels.wireguard_go`). Peers are changed one by one, never all
+replaced: a session that stays is not disturbed, and the cost of a change is that of one peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from chita.dataplane.netlink.links import Links
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.plan import Plan, apply
+from chita.dataplane.tunnels.vxlan import sync_addresses
+from chita.desired.tunnels import Endpoint, Wireguard, WireguardPeer
+from chita.errors import KernelError
+from chita.model.net import Cidr
+
+_FRESH_S = 180
+"""A session is rejected after this (REJECT_AFTER_TIME, WireGuard's messages.h)."""
+
+
+class PeerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer as the device holds it."""
+
+    public_key: str
+    """Base64."""
+    endpoint: Endpoint | None
+    """Where its last authenticated packet came from, or where we dial it."""
+    allowed: frozenset[Cidr]
+    keepalive_s: int
+    handshake_s: int
+    """Unix time of the last handshake, 0: never."""
+    received_bytes: int
+    sent_bytes: int
+
+
+class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as it is."""
+
+    private_key: str | None
+    """Base64; None: not set yet."""
+    port: int
+    peers: dict[str, PeerState]
+    """By public key."""
+
+
+class PeerChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write of a peer; None leaves that as it is."""
+
+    public_key: str
+    endpoint: Endpoint | None = None
+    allowed: frozenset[Cidr] | None = None
+    """The whole set; a network that another peer has moves here (AllowedIPs are exclusive)."""
+    keepalive_s: int | None = None
+
+
+class WireguardBackend(Protocol):
+    """A device that a back end serves. Blocking; one thread at a time.
+
+    Each method raises KernelError when the device refuses, and EngineError when the process behind
+    it is missing, died or answers nonsense.
+    """
+
+    def ensure(self) -> bool:
+        """Make the device exist and be served; return whether it had to be made or restarted."""
+
+    def read(self) -> DeviceState:
+        """Return what the device holds."""
+
+    def put_device(self, private_key: str, port: int) -> None:
+        """Set our own key (base64) and UDP port."""
+
+    def put_peer(self, change: PeerChange) -> None:
+        """Add or change one peer."""
+
+    def remove_peer(self, public_key: str) -> None:
+        """Remove one peer; one that is not there is removed already."""
+
+    def remove(self) -> None:
+        """Remove the device, and end what serves it; twice is once."""
+
+
+class WireguardTunnel:
+    """Keeps one device as desired. Blocking; one thread at a time.
+
+    It remembers which endpoint was last asked for, and nothing else; a new agent without that
+    memory leaves the endpoints of living sessions alone.
+    """
+
+    def __init__(self, backend: WireguardBackend, socket: NetlinkSocket) -> None:
+        self._backend = backend
+        self._links = Links(socket)
+        self._intended: dict[str, Endpoint | None] = {}
+
+    def sync(self, desired: Wireguard, private_key: str, *, now_s: float) -> dict[str, KernelError]:
+        """Make the device exactly as *desired*; return what was refused.
+
+        Args:
+            desired: the device, its addresses and peers.
+            private_key: base64; it stays on the node and is no part of the desired state.
+            now_s: Unix time.
+
+        Raises:
+            EngineError: wireguard-go does not run.
+            KernelError: the device itself can't be made or read.
+        """
+        self._backend.ensure()
+        actual = self._backend.read()
+        if (actual.private_key, actual.port) != (private_key, desired.port):
+            self._backend.put_device(private_key, desired.port)
+        changes = peer_changes(desired.peers, actual.peers, self._intended, now_s=now_s)
+        refused = apply(
+            changes, lambda _, it: self._backend.put_peer(it), self._backend.remove_peer
+        )
+        self._intended = {
+            key: peer.endpoint for key, peer in desired.peers.items() if key not in refused
+        }
+        return {f"peer {key}": error for key, error in refused.items()} | self._sync_link(desired)
+
+    def read(self) -> DeviceState:
+        """Return what the device holds: handshake times and counters for status and probes."""
+        return self._backend.read()
+
+    def remove(self) -> None:
+        """Remove the device; twice is once."""
+        self._backend.remove()
+        self._intended = {}
+
+    def _sync_link(self, desired: Wireguard) -> dict[str, KernelError]:
+        link = self._links.get(desired.device)
+        if link is None:
+            raise KernelError(f"link {desired.device} vanished while it was configured")
+        if link.mtu_bytes != desired.mtu_bytes:
+            self._links.set_mtu(link.index, desired.mtu_bytes)
+        refused = sync_addresses(desired.addresses, self._links, link.index)
+        if not link.is_up:  # last: nothing arrives before its peers are there
+            self._links.disable_link_local(link.index)
+            self._links.set_up(link.index)
+        return refused
+
+
+def peer_changes(
+    desired: Mapping[str, WireguardPeer],
+    actual: Mapping[str, PeerState],
+    intended: Mapping[str, Endpoint | None],
+    *,
+    now_s: float,
+) -> Plan[str, PeerChange]:
+    """Return what to write so that the peers become *desired*, by public key.
+
+    Args:
+        desired: by public key.
+        actual: by public key.
+        intended: the endpoint that was desired when we last wrote; see `_endpoint_to_write`.
+        now_s: Unix time.
+    """
+    put: dict[str, PeerChange] = {}
+    for key, peer in desired.items():
+        held = actual.get(key)
+        if held is None:
+            put[key] = PeerChange(
+                public_key=key,
+                endpoint=peer.endpoint,
+                allowed=peer.allowed,
+                keepalive_s=peer.keepalive_s,
+            )
+            continue
+        change = PeerChange(
+            public_key=key,
+            endpoint=_endpoint_to_write(peer.endpoint, held, intended, now_s),
+            allowed=peer.allowed if peer.allowed != held.allowed else None,
+            keepalive_s=peer.keepalive_s if peer.keepalive_s != held.keepalive_s else None,
+        )
+        if change != PeerChange(public_key=key):
+            put[key] = change
+    return Plan(put, tuple(key for key in actual if key not in desired))
+
+
+def _endpoint_to_write(
+    wanted: Endpoint | None,
+    held: PeerState,
+    intended: Mapping[str, Endpoint | None],
+    now_s: float,
+) -> Endpoint | None:
+    """Return the endpoint to write, None to leave it.
+
+    Roaming is free: an authenticated packet from a new address moves the endpoint, and writing the
+    configured one back would break a session that works. So the endpoint of a fresh session is
+    written only when another one is desired than when we last wrote.
+    """
+    if wanted is None or wanted == held.endpoint:
+        return None
+    is_fresh = held.handshake_s > 0 and 0 <= now_s - held.handshake_s < _FRESH_S
+    is_new = held.public_key in intended and intended[held.public_key] != wanted
+    return wanted if is_new or not is_fresh else None
