@@ -83,7 +83,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     """What the lab runs, in the order written; workloads already are their pods."""
 
     entries: tuple[Entry, ...]
-    """Every API object but the underlays."""
+    """Every API object, the underlays too."""
     underlays: tuple[Underlay, ...] = ()
     problems: tuple[WorldProblem, ...] = ()
     notices: tuple[Notice, ...] = ()
@@ -97,10 +97,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         """Return the objects of *kind*, in order."""
         return [entry.raw for entry in self.entries if entry.kind == kind]
 
-    def find(self, kind: str, name: str, *, namespace: str = "") -> Entry | None:
-        """Return the object of that kind, name and namespace."""
-        key = (kind, namespace, name)
-        return next((e for e in self.entries if (e.kind, e.namespace, e.name) == key), None)
+    def entry(self, kind: str, name: str, *, namespace: str = "") -> Entry:
+        """Return the object of that kind, name and namespace; an empty one if there is none."""
+        for entry in self.entries:
+            if (entry.kind, entry.namespace, entry.name) == (kind, namespace, name):
+                return entry
+        return _made({"kind": kind, "metadata": {"name": name, "namespace": namespace}})
 
 
 def read_world(paths: Iterable[Path]) -> World:
@@ -131,11 +133,10 @@ def parse_world(texts: Sequence[tuple[str, str]]) -> World:
     underlays: list[Underlay] = []
     objects: list[Entry] = []
     for entry in known:
-        if entry.kind != "Underlay":
-            objects.append(entry)
-            continue
         try:
-            underlays.append(parse_underlay(entry.raw))
+            if entry.kind == "Underlay":
+                underlays.append(parse_underlay(entry.raw))
+            objects.append(entry)
         except ConvertError as error:
             problems.append(entry.problem(error.field, error.message))
     if not any(entry.kind == "Node" and entry.api_version == "v1" for entry in objects):
