@@ -18,7 +18,7 @@ from chita.model.service import ServicePort
 Object = dict[str, Any]
 
 CLOSED_PORT = 7
-"""A TCP port on which no pod listens: allowed, it is refused by the pod; denied, nothing answers."""
+"""A TCP port on which no pod listens: allowed, the pod refuses; denied, nothing answers."""
 
 
 class Verdict(StrEnum):

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from chita.errors import EngineError
@@ -96,8 +96,6 @@ class Processes:
 
 def _alive(process: Process) -> bool:
     """Whether *process* still runs; a child of ours that has ended is reaped."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     return is_running(process)

@@ -1,0 +1,113 @@
+"""Who this node is: its client certificate, WireGuard key and VTEP address, kept across restarts.
+
+Private keys are made here, never leave the node and are readable by root alone. A reboot must not
+rotate them by accident (it would break every tunnel until all others have heard).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from chita.agent.settings import AgentSettings
+from chita.api.auth import ApiConfig, read_kubeconfig
+from chita.api.client import ApiClient
+from chita.errors import InputError
+from chita.fabric.keys import private_key_text
+
+JOIN_PATH = "/chita/v1/join"
+
+
+async def api_config(settings: AgentSettings) -> ApiConfig:
+    """Return the credentials of this node, joining the cluster first where it has none yet.
+
+    Raises:
+        InputError: nothing says which server, or there is neither certificate nor token.
+        ApiError: the server refused the token or did not answer.
+    """
+    if settings.kubeconfig is not None:
+        return read_kubeconfig(settings.kubeconfig)
+    if not settings.server or settings.ca_file is None:
+        raise InputError("the agent needs --kubeconfig, or --server and --ca-file")
+    ca_pem = settings.ca_file.read_text()
+    key_file, certificate_file = settings.state_dir / "node.key", settings.state_dir / "node.crt"
+    if not certificate_file.exists():
+        if not settings.join_token:
+            raise InputError(
+                f"{settings.state_dir} has no client certificate yet: pass --token to join"
+            )
+        key = ec.generate_private_key(ec.SECP256R1())
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        joining = ApiConfig(server=settings.server, ca_pem=ca_pem, token=settings.join_token)
+        async with ApiClient(joining) as client:
+            answer = await client.post(
+                JOIN_PATH, {"node": settings.node, "csr": signing_request(settings.node, key)}
+            )
+        # The key first: a certificate without its key would never be asked for again.
+        write_private(key_file, key_pem)
+        write_private(certificate_file, str(answer["certificate"]).encode())
+    return ApiConfig(
+        server=settings.server,
+        ca_pem=ca_pem,
+        client_certificate_pem=certificate_file.read_text(),
+        client_key_pem=key_file.read_text(),
+    )
+
+
+def signing_request(node: str, key: ec.EllipticCurvePrivateKey) -> str:
+    """Return the PEM request for a node's client certificate, named as Kubernetes names nodes."""
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node}"),
+        ]
+    )
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(Encoding.PEM).decode()
+
+
+def wireguard_private_key(state_dir: Path) -> str:
+    """Return this node's WireGuard key, base64; it is made the first time."""
+    file = state_dir / "wireguard.key"
+    if not file.exists():
+        write_private(file, private_key_text(X25519PrivateKey.generate()).encode())
+    return file.read_text().strip()
+
+
+def vtep_mac(node: str) -> str:
+    """Return the MAC of a node's VXLAN device: made from its name, so that restarts keep it.
+
+    Locally administered, unicast (IEEE 802 section 8.2: bit 1 of the first octet set, bit 0 clear).
+    """
+    digest = hashlib.blake2b(node.encode(), digest_size=5).digest()
+    return ":".join(f"{octet:02x}" for octet in (0x66, *digest))
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write *file* whole or not at all, readable by its owner alone."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_suffix(file.suffix + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(file)
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What others must know to reach this node, and the secret behind it."""
+
+    node: str
+    wireguard_private_key: str
+    wireguard_public_key: str
+    vtep_mac: str

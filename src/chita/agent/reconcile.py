@@ -1,0 +1,164 @@
+"""Reconciler: batches from the API in, the kernel held to what they mean.
+
+One loop, no locks: batches queue, wake-ups coalesce, and a state is applied whole before the next
+one is looked at. Nothing is written before every collection was listed once; afterwards, with the
+API gone, the last known state stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import NoReturn, Protocol
+
+import msgspec
+
+from chita.agent.view import ClusterView
+from chita.api.watch import Batch
+from chita.compute.incremental import IncrementalPolicy
+from chita.compute.node import desired_node_state
+from chita.desired.node_state import NodeState
+from chita.errors import KernelError
+from chita.fabric.path import paths
+from chita.model.cluster import Change, ClusterState, Put, fold
+from chita.model.endpoint import WorkloadEndpoint
+from chita.model.node import FabricNode
+from chita.telemetry.log import logger
+
+QUEUE_LENGTH = 10_000
+"""Batches that may wait; a source that is faster than this blocks on its own watch."""
+
+_LOG = logger("reconcile")
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of making the kernel hold a state."""
+
+    writes: int
+    """Changes made; 0: everything was there already."""
+    refused: Mapping[str, KernelError]
+    """What the kernel refused, by what it was."""
+
+
+class Applier(Protocol):
+    """Makes the kernel hold a NodeState. Called from one thread, never twice at once."""
+
+    def apply(self, state: NodeState, *, reread: bool) -> Applied:
+        """Make it so; with *reread*, trust nothing remembered of the kernel."""
+
+
+class Reconciler:
+    """The agent's loop from changes to the kernel."""
+
+    def __init__(  # noqa: PLR0913 - the collaborators of the one place that composes them
+        self,
+        view: ClusterView,
+        applier: Applier,
+        *,
+        local: Callable[[], FabricNode],
+        node: str,
+        kernel: Executor,
+        resync_s: float,
+        retry_s: float,
+    ) -> None:
+        self._view = view
+        self._applier = applier
+        self._local = local
+        self._node = node
+        self._kernel = kernel
+        self._resync_s = resync_s
+        self._retry_s = retry_s
+        self._policy = IncrementalPolicy(node)
+        self._wake = asyncio.Event()
+        self._applied = asyncio.Condition()
+        self._pending: list[Change] = []
+        self._reread = True
+        self.queue: asyncio.Queue[Batch] = asyncio.Queue(QUEUE_LENGTH)
+        self.cluster = ClusterState()
+        self.state: NodeState | None = None
+        """What the kernel was last made to hold."""
+        self.refused: Mapping[str, KernelError] = {}
+        self.syncs = 0
+        self.writes = 0
+        self.last_sync_s = 0.0
+        """How long the last one took, decision and kernel together, seconds."""
+
+    async def accept(self) -> NoReturn:
+        """Take batches off the queue for ever; the task beside `run`."""
+        while True:
+            self._pending += self._view.absorb(await self.queue.get())
+            while not self.queue.empty():
+                self._pending += self._view.absorb(self.queue.get_nowait())
+            self._wake.set()
+
+    def change(self, changes: list[Change]) -> None:
+        """Fold changes that this node itself makes: a pod attached or detached."""
+        self._pending += changes
+        self._wake.set()
+
+    def recheck(self) -> None:
+        """Compare with the kernel again soon: somebody else changed it."""
+        self._reread = True
+        self._wake.set()
+
+    async def programmed(self, endpoint: WorkloadEndpoint) -> None:
+        """Return when the kernel enforces policy for *endpoint* with all its addresses."""
+
+        def holds() -> bool:
+            if self.state is None or self.refused:
+                return False
+            held = self.state.policy.endpoints.get(endpoint.interface)
+            return held is not None and set(endpoint.addresses) <= set(held.addresses)
+
+        async with self._applied:
+            await self._applied.wait_for(holds)
+
+    async def run(self) -> NoReturn:
+        """Keep the kernel in step: when woken, soon after a refusal, else every resync period."""
+        while True:
+            await self._sleep()
+            if not self._view.in_sync:
+                continue
+            await self._sync()
+
+    async def _sleep(self) -> None:
+        try:
+            async with asyncio.timeout(self._retry_s if self.refused else self._resync_s):
+                await self._wake.wait()
+        except TimeoutError:
+            self._reread = True
+        self._wake.clear()
+
+    async def _sync(self) -> None:
+        started = time.perf_counter()
+        pending, self._pending = self._pending, []
+        reread, self._reread = self._reread, False
+        # Our own record is the truth for us at once, not only when the API has echoed it.
+        pending.append(Put(self._local()))
+        self.cluster = fold(self.cluster, pending)
+        policy = self._policy.apply(pending)
+        reached = paths(self.cluster, self._node)
+        state = desired_node_state(self.cluster, self._node, reached, policy)
+        loop = asyncio.get_running_loop()
+        applied = await loop.run_in_executor(
+            self._kernel, lambda: self._applier.apply(state, reread=reread)
+        )
+        for what, error in applied.refused.items():
+            if what not in self.refused:
+                _LOG.warning("kernel refused", what=what, error=str(error))
+        self.syncs += 1
+        self.writes += applied.writes
+        self.last_sync_s = time.perf_counter() - started
+        if applied.writes:
+            _LOG.info(
+                "kernel in step",
+                writes=applied.writes,
+                endpoints=len(state.policy.endpoints),
+                routes=len(state.routes),
+                ms=round(self.last_sync_s * 1000, 1),
+            )
+        async with self._applied:
+            self.state, self.refused = state, applied.refused
+            self._applied.notify_all()

@@ -1,0 +1,183 @@
+"""ClusterView: what the API's objects say, as Changes of a ClusterState.
+
+An object that is gone, or that stops making sense, takes exactly its own entities with it. One that
+cannot be converted is absent and named in `problems`: it never stops the others and never widens
+what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from chita.api.kinds import CORE, Resource
+from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed
+from chita.convert.entities import SETTINGS_KINDS, changes, group_kind, removals
+from chita.convert.fabric import settings
+from chita.model.cluster import Change, Put, Remove
+from chita.model.endpoint import WorkloadEndpoint
+
+Object = Mapping[str, Any]
+
+ObjectId = tuple[str, str, str]
+"""``apiVersion/Kind``, namespace, name."""
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What is kept of an object: not the object, of which a large cluster has many."""
+
+    version: tuple[str, str]
+    """Its uid and resourceVersion."""
+    removals: list[Change]
+    """What takes it out again."""
+    object: Object | None
+    """Itself, where it is needed again: settings, and pods of this node."""
+
+
+class ClusterView:
+    """Objects in, Changes out; no I/O of its own."""
+
+    def __init__(self, node: str, resources: Iterable[Resource]) -> None:
+        self._node = node
+        self._waiting = set(resources)
+        self._known: dict[Resource, dict[ObjectId, _Known]] = {}
+        self._attached: dict[str, WorkloadEndpoint] = {}
+        self._workloads: dict[str, WorkloadEndpoint] = {}
+        self.problems: dict[ObjectId, str] = {}
+        """Objects of which something means nothing, and why."""
+        self.interrupted: dict[str, str] = {}
+        """Resources whose watch is broken at the moment, and why."""
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether every resource has been listed once."""
+        return not self._waiting
+
+    def absorb(self, batch: Batch) -> list[Change]:
+        """Return what *batch* changes."""
+        match batch:
+            case Listed(resource, items):
+                return self._listed(resource, items)
+            case Changed(resource, obj):
+                self.interrupted.pop(resource.plural, None)
+                return self._put(resource, obj)
+            case Deleted(resource, obj):
+                self.interrupted.pop(resource.plural, None)
+                return self._remove(resource, object_id(resource, obj))
+            case Interrupted(resource, reason):
+                self.interrupted[resource.plural] = reason
+                return []
+
+    def pod(self, namespace: str, name: str) -> Object | None:
+        """Return a Pod of this node as last seen."""
+        known = self._known.get(CORE["Pod"], {}).get(("v1/Pod", namespace, name))
+        return known.object if known is not None else None
+
+    def attach(self, endpoint: WorkloadEndpoint) -> list[Change]:
+        """Return the changes when a pod's interface is made on this node.
+
+        From now on *endpoint*'s addresses and interface are the truth for this pod, whatever an
+        older copy of the Pod in the watch still says.
+        """
+        self._attached[endpoint.key] = endpoint
+        known = self._workloads.get(endpoint.key)
+        return [Put(endpoint if known is None else self._with_attachment(known))]
+
+    def detach(self, key: str) -> list[Change]:
+        """Return the changes when a pod's interface is removed from this node."""
+        if self._attached.pop(key, None) is None:
+            return []
+        known = self._workloads.get(key)
+        if known is None:
+            return [Remove(WorkloadEndpoint, key)]
+        return [Put(msgspec.structs.replace(known, addresses=()))]
+
+    def _listed(self, resource: Resource, items: Sequence[Object]) -> list[Change]:
+        self._waiting.discard(resource)
+        self.interrupted.pop(resource.plural, None)
+        here = {object_id(resource, item) for item in items}
+        gone = self._known.setdefault(resource, {}).keys() - here
+        found = [change for identity in gone for change in self._remove(resource, identity)]
+        for item in items:
+            found += self._put(resource, item)
+        return found
+
+    def _put(self, resource: Resource, obj: Object) -> list[Change]:
+        identity = object_id(resource, obj)
+        known = self._known.setdefault(resource, {})
+        before = known.get(identity)
+        # What a list or a resumed watch repeats was converted already.
+        if before is not None and before.version == _version(obj):
+            return []
+        known[identity] = _Known(_version(obj), removals(obj), obj if self._keeps(obj) else None)
+        found, problems = changes(obj)
+        self._note(identity, [f"{problem.field}: {problem.message}" for problem in problems])
+        if group_kind(obj) in SETTINGS_KINDS:
+            return self._settings()
+        return [self._ours(change) for change in found]
+
+    def _remove(self, resource: Resource, identity: ObjectId) -> list[Change]:
+        known = self._known.get(resource, {}).pop(identity, None)
+        self.problems.pop(identity, None)
+        if known is None:
+            return []
+        if known.object is not None and group_kind(known.object) in SETTINGS_KINDS:
+            return self._settings()
+        return [self._ours(change) for change in known.removals]
+
+    def _keeps(self, obj: Object) -> bool:
+        which = group_kind(obj)
+        if which == ("", "Pod"):
+            return bool((obj.get("spec") or {}).get("nodeName") == self._node)
+        return which in SETTINGS_KINDS and obj["metadata"]["name"] == "default"
+
+    def _settings(self) -> list[Change]:
+        """Return the settings that all objects that carry any make together."""
+        objects = [
+            known.object
+            for objects in self._known.values()
+            for known in objects.values()
+            if known.object is not None and group_kind(known.object) in SETTINGS_KINDS
+        ]
+        return [Put(settings(objects)[0])]
+
+    def _note(self, identity: ObjectId, problems: list[str]) -> None:
+        if problems:
+            self.problems[identity] = "; ".join(problems)
+        else:
+            self.problems.pop(identity, None)
+
+    def _ours(self, change: Change) -> Change:
+        """Return *change*, with what this node itself knows better of its own pods."""
+        match change:
+            case Put(WorkloadEndpoint() as endpoint):
+                self._workloads[endpoint.key] = endpoint
+                return Put(self._with_attachment(endpoint))
+            case Remove(type_, key) if type_ is WorkloadEndpoint:
+                self._workloads.pop(key, None)
+                # The interface is there until the runtime calls DEL, so its policy stays.
+                if key in self._attached:
+                    return Put(self._attached[key])
+        return change
+
+    def _with_attachment(self, endpoint: WorkloadEndpoint) -> WorkloadEndpoint:
+        attached = self._attached.get(endpoint.key)
+        if attached is None or endpoint.node != self._node:
+            return endpoint
+        return msgspec.structs.replace(
+            endpoint, addresses=attached.addresses, interface=attached.interface
+        )
+
+
+def object_id(resource: Resource, obj: Object) -> ObjectId:
+    """Return what names *obj* among all objects."""
+    metadata = obj["metadata"]
+    kind = f"{resource.api_version}/{resource.kind}"
+    return kind, str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _version(obj: Object) -> tuple[str, str]:
+    metadata = obj["metadata"]
+    return str(metadata.get("uid", "")), str(metadata.get("resourceVersion", ""))
