@@ -43,7 +43,7 @@ def metadata_problems(schema: KindSchema, obj: Mapping[str, Any]) -> Iterator[Pr
         metadata.get("labels") or {}
     ):
         yield Problem(
-            f"metadata.labels[{labels.NAMESPACE}]",
+            f"metadata.labels.{labels.NAMESPACE}",
             "is reserved: it says which namespace an object is in; remove it",
         )
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chita.model.defaults import BUILT_IN_TIERS
+from chita.model.policy import Direction
 from chita.model.problem import Problem
 from chita.model.schema import Scope
 from chita.model.validate.kubernetes_policy import spec_problems as kubernetes_spec_problems
-from chita.model.validate.rule import Direction, rule_problems
+from chita.model.validate.rule import rule_problems
 
 Raw = Mapping[str, Any]
 
@@ -24,12 +25,13 @@ def policy_problems(obj: Raw, scope: Scope, broken: frozenset[str]) -> Iterator[
     if not isinstance(spec, Mapping):
         return
     for direction in Direction:
-        rules = spec.get(direction.value)
+        field = direction.lower()
+        rules = spec.get(field)
         for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            path = f"spec.{direction.value}[{index}]"
-            if not any(_within(field, path) for field in broken):
+            path = f"spec.{field}[{index}]"
+            if not any(_within(other, path) for other in broken):
                 yield from rule_problems(rule, path, direction, scope)
-    lists = tuple(f"spec.{direction.value}[" for direction in Direction)
+    lists = tuple(f"spec.{direction.lower()}[" for direction in Direction)
     if all(field.startswith(lists) for field in broken):
         yield from _host_policy_problems(spec)
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import Any, Final
 
 from chita.model.names import annotations_problem
 from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, Cidr, parse_protocol, protocol_name
+from chita.model.policy import Direction
 from chita.model.problem import Problem
 from chita.model.schema import Scope
 
 Raw = Mapping[str, Any]
-
-
-class Direction(Enum):
-    """Which list of a policy a rule is in."""
-
-    INGRESS = "ingress"
-    EGRESS = "egress"
 
 
 _ICMP_FAMILY: Final = {ICMP: 4, ICMPV6: 6}
@@ -147,7 +140,7 @@ def _service_problems(
     if side != place:
         yield Problem(
             where,
-            f"does not stand in the {side} of an {direction.value} rule, only in its {place}",
+            f"does not stand in the {side} of an {direction.lower()} rule, only in its {place}",
         )
     if scope is Scope.CLUSTER and not services.get("namespace"):
         yield Problem(

@@ -105,7 +105,7 @@ def _map_problems(schema: MapOf, value: Any, path: str) -> Iterator[Problem]:
         yield Problem(path, f"{_what(value)} is not an object; write 'key: value' lines below it")
         return
     for key, inner in value.items():
-        where = f"{path}[{key}]"
+        where = join(path, str(key))
         if not isinstance(key, str):
             yield Problem(where, f"the key {key!r} is not a text; write it in quotes")
             continue
