@@ -108,7 +108,5 @@ def _interface_lines(topology: Topology) -> dict[str, list[str]]:
         anywhere = "::/0" if route.family == 6 else "0.0.0.0/0"
         via = f" via {route.via}" if route.via else ""
         mtu = f" mtu {route.mtu_bytes}" if route.mtu_bytes else ""
-        lines[route.namespace].append(
-            f"route add {anywhere}{via} dev {route.interface}{mtu}"
-        )
+        lines[route.namespace].append(f"route add {anywhere}{via} dev {route.interface}{mtu}")
     return lines
