@@ -1,0 +1,92 @@
+"""Read, diff, apply: makes the kernel's table what a PolicyState asks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from chita.dataplane.nftables.diff import create, diff, replace
+from chita.dataplane.nftables.objects import Ruleset
+from chita.dataplane.nftables.outline import outline
+from chita.dataplane.nftables.ruleset import RulesetBuilder
+from chita.dataplane.nftables.table import Table
+from chita.dataplane.nftables.transaction import AddTable, DeleteTable
+from chita.desired.policy import PolicyState
+from chita.errors import KernelError
+
+
+class Outcome(StrEnum):
+    """How the table came to be what it should."""
+
+    ADOPTED = "adopted"
+    """Found right, by an agent that had not written it; nothing was written."""
+    UNCHANGED = "unchanged"
+    CREATED = "created"
+    UPDATED = "updated"
+    REPLACED = "replaced"
+    """It held something else, or a transaction had been refused."""
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What one apply did."""
+
+    outcome: Outcome
+    operations: int = 0
+
+
+class NftApplier:
+    """Keeps one table at what it was last asked for. Not for two threads at once."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._builder = RulesetBuilder()
+        self._last: Ruleset | None = None
+        """What the table holds, as far as we know; None: we do not."""
+
+    def apply(self, state: PolicyState) -> Applied:
+        """Make the table enforce *state*, in one transaction or none.
+
+        Raises:
+            KernelError: refused; the table is as before, and the next call replaces all of it.
+        """
+        desired = self._builder.build(state)
+        last = self._last
+        applied = self._first(desired) if last is None else self._next(last, desired)
+        self._last = desired
+        return applied
+
+    def _first(self, desired: Ruleset) -> Applied:
+        try:
+            found = self._table.read()
+        except KernelError:
+            # Not a form of ours: the name is, so it goes (docs/design/nftables.md).
+            pass
+        else:
+            if found is None:
+                transaction = create(desired)
+                self._table.commit(transaction)
+                return Applied(Outcome.CREATED, len(transaction))
+            if found == outline(desired):
+                return Applied(Outcome.ADOPTED)
+        transaction = replace(desired)
+        self._table.commit(transaction)
+        return Applied(Outcome.REPLACED, len(transaction))
+
+    def _next(self, last: Ruleset, desired: Ruleset) -> Applied:
+        transaction = diff(last, desired)
+        if not transaction:
+            return Applied(Outcome.UNCHANGED)
+        # Forgotten until it is in effect: after a refusal the kernel is asked again.
+        self._last = None
+        self._table.commit(transaction)
+        return Applied(Outcome.UPDATED, len(transaction))
+
+    def remove(self) -> None:
+        """Remove the table, if there is one: nothing is enforced any more.
+
+        Raises:
+            KernelError: refused.
+        """
+        self._last = None
+        self._table.commit((AddTable(), DeleteTable()))

@@ -1,0 +1,180 @@
+"""The base chains: which packets meet which endpoint's policy, and what protects the host.
+
+Every chain here is the same on every node and at all times, but for one setting; endpoints come
+and go as elements of two verdict maps and three sets. docs/design/nftables.md draws the hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chita.dataplane.nftables.objects import (
+    NFPROTO_IPV6,
+    Accept,
+    AnonymousLookup,
+    Chain,
+    ChainType,
+    ClampMss,
+    Compare,
+    Counter,
+    CtState,
+    CtStateIn,
+    DataType,
+    Drop,
+    Field,
+    Goto,
+    Hook,
+    Lookup,
+    Rule,
+    Sense,
+    Set,
+    SetKind,
+    Statement,
+    SynOnly,
+    VerdictLookup,
+    VerdictMap,
+)
+from chita.dataplane.nftables.policy import EndpointClass
+from chita.dataplane.nftables.sets import ADDRESS_TYPE, FAMILIES
+from chita.desired.policy import EndpointPolicy
+from chita.model.net import ICMPV6, Cidr
+from chita.model.policy import Direction
+from chita.model.settings import HostAction
+
+WORKLOAD_PREFIX = "cali"
+ANY_WORKLOAD = f"{WORKLOAD_PREFIX}*"
+
+FROM_WORKLOAD, TO_WORKLOAD = "from-workload", "to-workload"
+"""Verdict maps by the host's end of a pod's link."""
+WORKLOADS = "workloads"
+"""The interfaces that have an entry in both maps."""
+SOURCES = {4: "workload-sources4", 6: "workload-sources6"}
+"""Interface and address: all that a pod may send from."""
+
+RAW, MANGLE, FILTER = -300, -150, 0
+"""Hook priorities (linux/netfilter_ipv4.h)."""
+
+LINK_LOCAL = Cidr.parse("fe80::/10")
+UNSPECIFIED = Cidr.parse("::/128")
+ROUTER_ADVERTISEMENT = 134
+NEIGHBOUR_TYPES = (130, 131, 132, 133, 135, 136, 143)
+"""Multicast listener query, report, done (RFC 2710) and second report (RFC 3810), router
+solicitation, neighbour solicitation and advertisement (RFC 4861): what a pod and its node need of
+each other before any policy can be asked."""
+
+_ESTABLISHED = CtStateIn(frozenset({CtState.ESTABLISHED, CtState.RELATED}))
+_INVALID = CtStateIn(frozenset({CtState.INVALID}))
+_FROM_ANY = Compare(Field.IIFNAME, ANY_WORKLOAD)
+_TO_ANY = Compare(Field.OIFNAME, ANY_WORKLOAD)
+_ICMPV6: tuple[Statement, ...] = (
+    Compare(Field.NFPROTO, NFPROTO_IPV6),
+    Compare(Field.L4PROTO, ICMPV6),
+)
+
+
+def base_chains(endpoint_to_host: HostAction) -> list[Chain]:
+    """Return the chains that are hooked, but for address translation."""
+    return [_prerouting(), _clamp_mss(), _forward_egress(), _forward_ingress(),
+            _input(endpoint_to_host), _output()]  # fmt: skip
+
+
+def _prerouting() -> Chain:
+    """Before connection tracking: a pod sends from its own addresses only."""
+    rules = (
+        Rule((Compare(Field.IIFNAME, ANY_WORKLOAD, Sense.IS_NOT), Accept())),
+        Rule(
+            (*_ICMPV6, Compare(Field.ICMPV6_TYPE, ROUTER_ADVERTISEMENT), Counter(), Drop()),
+            "router advertisement from a workload",
+        ),
+        Rule(
+            (
+                *_ICMPV6,
+                AnonymousLookup(Field.IP6_SADDR, (UNSPECIFIED, LINK_LOCAL)),
+                AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES),
+                Accept(),
+            )
+        ),
+        Rule((Lookup((Field.IIFNAME, Field.IP_SADDR), SOURCES[4]), Accept())),
+        Rule((Lookup((Field.IIFNAME, Field.IP6_SADDR), SOURCES[6]), Accept())),
+        Rule((Counter(), Drop()), "source is not the workload's address"),
+    )
+    return Chain("raw-prerouting", rules, Hook(ChainType.FILTER, "prerouting", RAW))
+
+
+def _clamp_mss() -> Chain:
+    """Before the short-cut for established flows: a SYN with ACK is established already."""
+    rules = (Rule((SynOnly(), ClampMss())),)
+    return Chain("mangle-forward", rules, Hook(ChainType.FILTER, "forward", MANGLE))
+
+
+def _forward_egress() -> Chain:
+    """What the source pod may send. Its accept leaves the ingress chain still to come."""
+    rules = (
+        Rule((_ESTABLISHED, Accept())),
+        Rule((_FROM_ANY, _INVALID, Counter(), Drop()), "invalid from a workload"),
+        Rule((VerdictLookup(Field.IIFNAME, FROM_WORKLOAD),)),
+        Rule((_FROM_ANY, Counter(), Drop()), "from an unknown workload"),
+    )
+    return Chain("forward-egress", rules, Hook(ChainType.FILTER, "forward", FILTER))
+
+
+def _forward_ingress() -> Chain:
+    """What the destination pod may receive; after egress, at the next priority."""
+    rules = (
+        Rule((_ESTABLISHED, Accept())),
+        Rule((_TO_ANY, _INVALID, Counter(), Drop()), "invalid to a workload"),
+        Rule((VerdictLookup(Field.OIFNAME, TO_WORKLOAD),)),
+        Rule((_TO_ANY, Counter(), Drop()), "to an unknown workload"),
+    )
+    return Chain("forward-ingress", rules, Hook(ChainType.FILTER, "forward", FILTER + 1))
+
+
+def _input(endpoint_to_host: HostAction) -> Chain:
+    """What a pod may send to its own host: its egress policy, then the setting decides."""
+    rules = [
+        Rule((Compare(Field.IIFNAME, ANY_WORKLOAD, Sense.IS_NOT), Accept())),
+        Rule((*_ICMPV6, AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES), Accept())),
+        Rule((_ESTABLISHED, Accept())),
+        Rule((_INVALID, Counter(), Drop()), "invalid from a workload to its host"),
+    ]
+    match endpoint_to_host:
+        case HostAction.ACCEPT:
+            rules.append(Rule((VerdictLookup(Field.IIFNAME, FROM_WORKLOAD),)))
+        case HostAction.DROP:
+            # No egress rule can widen it, so none is asked.
+            pass
+    rules.append(Rule((Counter(), Drop()), "from a workload to its host"))
+    return Chain("input", tuple(rules), Hook(ChainType.FILTER, "input", FILTER))
+
+
+def _output() -> Chain:
+    """What the host may send to a pod: everything, probes before all, if it knows the pod."""
+    unknown = Lookup((Field.OIFNAME,), WORKLOADS, Sense.IS_NOT)
+    rules = (Rule((_TO_ANY, unknown, Counter(), Drop()), "from the host to an unknown workload"),)
+    return Chain("output", rules, Hook(ChainType.FILTER, "output", FILTER))
+
+
+def dispatch_maps(endpoints: Iterable[EndpointPolicy]) -> list[VerdictMap]:
+    """Return the maps from an interface to the chain of its endpoint's class."""
+    outward, inward = {}, {}
+    for endpoint in endpoints:
+        outward[endpoint.interface] = Goto(EndpointClass.of(endpoint, Direction.EGRESS).chain)
+        inward[endpoint.interface] = Goto(EndpointClass.of(endpoint, Direction.INGRESS).chain)
+    return [VerdictMap(FROM_WORKLOAD, outward), VerdictMap(TO_WORKLOAD, inward)]
+
+
+def workload_sets(endpoints: Iterable[EndpointPolicy]) -> list[Set]:
+    """Return the sets of known interfaces and of what may be sent from them."""
+    known = tuple(endpoints)
+    interfaces = frozenset(endpoint.interface for endpoint in known)
+    sets = [Set(WORKLOADS, (DataType.IFNAME,), SetKind.HASH, interfaces)]
+    for family in FAMILIES:
+        pairs = frozenset(
+            (endpoint.interface, address)
+            for endpoint in known
+            for address in endpoint.addresses
+            if address.family == family
+        )
+        types = (DataType.IFNAME, ADDRESS_TYPE[family])
+        sets.append(Set(SOURCES[family], types, SetKind.HASH, pairs))
+    return sets

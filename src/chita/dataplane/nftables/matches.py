@@ -1,0 +1,248 @@
+"""What must hold for a packet to match a policy rule, in one family.
+
+The semantics are calico v3's (Rule, EntityRule): all groups must match, members of a group are
+alternatives, ``not`` negates its own group only. Three rules narrow what the API allows to write
+but gives no meaning:
+
+* ICMP is a rule of IPv4 only, ICMPv6 of IPv6 only; an ICMP type implies the family's protocol.
+* Port numbers imply a protocol that has them (TCP, UDP, SCTP). Sets of ports carry their own.
+* A rule whose networks, wanted or not wanted, are all of one family is a rule of that family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from chita.dataplane.nftables.objects import (
+    NFPROTO_IPV4,
+    NFPROTO_IPV6,
+    AnonymousLookup,
+    Compare,
+    Field,
+    Lookup,
+    Match,
+    Sense,
+    Value,
+)
+from chita.dataplane.nftables.sets import FAMILIES, SetIndex
+from chita.desired import policy
+from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, Cidr, Family, PortRange, collapse
+from chita.model.policy import IcmpMatch
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """All of *always* must hold, and of each group in *groups* at least one (of two or more)."""
+
+    always: tuple[Match, ...]
+    groups: tuple[tuple[Match, ...], ...] = ()
+
+
+class NeverError(Exception):
+    """The rule can match no packet of this family."""
+
+
+class _Side(msgspec.Struct, frozen=True):
+    """The fields that one side of a rule reads."""
+
+    address: Field
+    port: Field
+
+
+_SOURCE: dict[Family, _Side] = {
+    4: _Side(Field.IP_SADDR, Field.SPORT),
+    6: _Side(Field.IP6_SADDR, Field.SPORT),
+}
+_DESTINATION: dict[Family, _Side] = {
+    4: _Side(Field.IP_DADDR, Field.DPORT),
+    6: _Side(Field.IP6_DADDR, Field.DPORT),
+}
+_NFPROTO: dict[Family, int] = {4: NFPROTO_IPV4, 6: NFPROTO_IPV6}
+_ICMP_PROTOCOL: dict[Family, int] = {4: ICMP, 6: ICMPV6}
+_ICMP_FIELDS: dict[Family, tuple[Field, Field]] = {
+    4: (Field.ICMP_TYPE, Field.ICMP_CODE),
+    6: (Field.ICMPV6_TYPE, Field.ICMPV6_CODE),
+}
+
+
+def rule_conditions(rule: policy.Rule, sets: SetIndex) -> list[Conditions]:
+    """Return the conditions under which *rule* matches: one entry per family it needs apart.
+
+    A rule that reads no address serves both families in one entry. No entry: it never matches.
+    """
+    if _reads_family(rule):
+        entries = [_family_conditions(rule, family, sets) for family in FAMILIES]
+    else:
+        entries = [_family_conditions(rule, None, sets)]
+    return [entry for entry in entries if entry is not None]
+
+
+def _reads_family(rule: policy.Rule) -> bool:
+    sides = (rule.source, rule.destination)
+    return (
+        rule.family is not None
+        or rule.protocol in (ICMP, ICMPV6)
+        or rule.icmp is not None
+        or rule.not_icmp is not None
+        or any(
+            side.nets or side.not_nets or side.sets or side.not_sets or side.port_sets
+            or side.not_port_sets
+            for side in sides
+        )
+    )  # fmt: skip
+
+
+def _family_conditions(
+    rule: policy.Rule, family: Family | None, sets: SetIndex
+) -> Conditions | None:
+    try:
+        always = _header(rule, family)
+        groups: list[Sequence[Match]] = []
+        if family is None:
+            # Only ports are left to read, and their fields are the same in both families.
+            groups += _ports(rule.source, _SOURCE[4], 4, sets)
+            groups += _ports(rule.destination, _DESTINATION[4], 4, sets)
+        else:
+            groups += _side(rule.source, _SOURCE[family], family, sets)
+            groups += _side(rule.destination, _DESTINATION[family], family, sets)
+    except NeverError:
+        return None
+    always += [group[0] for group in groups if len(group) == 1]
+    return Conditions(tuple(always), tuple(tuple(g) for g in groups if len(g) > 1))
+
+
+def _header(rule: policy.Rule, family: Family | None) -> list[Match]:
+    """Return what the rule asks of family, protocol and ICMP type.
+
+    Raises:
+        NeverError: no packet of *family* can be like that.
+    """
+    matches: list[Match] = []
+    icmp_asked = rule.icmp is not None or rule.not_icmp is not None
+    if family is not None:
+        other_icmp = _ICMP_PROTOCOL[6 if family == 4 else 4]
+        if rule.family not in (None, family) or rule.protocol == other_icmp:
+            raise NeverError
+        matches.append(Compare(Field.NFPROTO, _NFPROTO[family]))
+    protocols = _protocols(rule, _ICMP_PROTOCOL[family] if family and icmp_asked else None)
+    if len(protocols) == 1:
+        matches.append(Compare(Field.L4PROTO, protocols[0]))
+    elif protocols:
+        matches.append(AnonymousLookup(Field.L4PROTO, protocols))
+    if rule.not_protocol is not None:
+        matches.append(Compare(Field.L4PROTO, rule.not_protocol, Sense.IS_NOT))
+    if family is not None:
+        matches += _icmp(rule.icmp, family, Sense.IS)
+        matches += _icmp(rule.not_icmp, family, Sense.IS_NOT)
+    return matches
+
+
+def _protocols(rule: policy.Rule, icmp_protocol: int | None) -> tuple[int, ...]:
+    """Return the protocols one of which the packet must have; empty: any.
+
+    Raises:
+        NeverError: what the rule asks of the header belongs to no protocol.
+    """
+    allowed: set[int] | None = None if rule.protocol is None else {rule.protocol}
+    if rule.source.ports or rule.source.not_ports or rule.destination.ports or (
+        rule.destination.not_ports
+    ):  # fmt: skip
+        allowed = set(PORT_PROTOCOLS) if allowed is None else allowed & PORT_PROTOCOLS
+    if icmp_protocol is not None:
+        allowed = {icmp_protocol} if allowed is None else allowed & {icmp_protocol}
+    if allowed is None:
+        return ()
+    if not allowed:
+        raise NeverError
+    return tuple(sorted(allowed))
+
+
+def _icmp(match: IcmpMatch | None, family: Family, sense: Sense) -> list[Match]:
+    if match is None or (match.type is None and match.code is None):
+        return []
+    of_type, of_code = _ICMP_FIELDS[family]
+    if match.type is None:
+        return [Compare(of_code, match.code or 0, sense)]
+    if match.code is None:
+        return [Compare(of_type, match.type, sense)]
+    return [Compare(Field.ICMP_TYPE_CODE, match.type << 8 | match.code, sense)]
+
+
+def _side(
+    match: policy.Match, side: _Side, family: Family, sets: SetIndex
+) -> list[Sequence[Match]]:
+    """Return one group of alternatives for each thing that *match* asks of one side.
+
+    Raises:
+        NeverError: a positive group has nothing of *family*, or a negative one everything.
+    """
+    groups: list[Sequence[Match]] = []
+    for nets, sense in ((match.nets, Sense.IS), (match.not_nets, Sense.IS_NOT)):
+        if nets:
+            groups += _nets(nets, side.address, family, sense)
+    for uid in match.sets:
+        parts = sets.address_parts(uid, family)
+        if not parts:
+            raise NeverError
+        groups.append([Lookup((side.address,), part) for part in parts])
+    for uid in match.not_sets:
+        groups += [
+            [Lookup((side.address,), part, Sense.IS_NOT)]
+            for part in sets.address_parts(uid, family)
+        ]
+    return groups + _ports(match, side, family, sets)
+
+
+def _nets(
+    nets: Iterable[Cidr], field: Field, family: Family, sense: Sense
+) -> list[Sequence[Match]]:
+    of_family = collapse(net for net in nets if net.family == family)
+    everything = any(net.prefix == 0 for net in of_family)
+    if not of_family or (everything and sense is Sense.IS_NOT):
+        raise NeverError
+    return [] if everything else [[_one_of(field, of_family, sense)]]
+
+
+def _ports(
+    match: policy.Match, side: _Side, family: Family, sets: SetIndex
+) -> list[Sequence[Match]]:
+    key = (side.address, Field.L4PROTO, side.port)
+    groups: list[Sequence[Match]] = []
+    if match.ports or match.port_sets:
+        parts = [sets.port_part(name, family) for name in match.port_sets]
+        wanted: list[Match] = [Lookup(key, part) for part in parts if part is not None]
+        if match.ports:
+            wanted.insert(0, _one_of(side.port, merge(match.ports), Sense.IS))
+        if not wanted:
+            raise NeverError
+        groups.append(wanted)
+    if match.not_ports:
+        groups.append([_one_of(side.port, merge(match.not_ports), Sense.IS_NOT)])
+    for name in match.not_port_sets:
+        part = sets.port_part(name, family)
+        if part is not None:
+            groups.append([Lookup(key, part, Sense.IS_NOT)])
+    return groups
+
+
+def _one_of(field: Field, values: Sequence[Value], sense: Sense) -> Match:
+    if len(values) == 1:
+        return Compare(field, values[0], sense)
+    return AnonymousLookup(field, tuple(values), sense)
+
+
+def merge(ranges: Iterable[PortRange]) -> list[PortRange]:
+    """Return the same ports as ranges in order that neither overlap nor touch."""
+    merged: list[PortRange] = []
+    for ports in sorted(ranges):
+        if merged and ports.first <= merged[-1].last + 1:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, ports.last))
+        else:
+            merged.append(ports)
+    return merged
+
+
+def negated(match: Match) -> Match:
+    """Return the match that holds exactly when *match* does not, given that its field is there."""
+    return msgspec.structs.replace(match, sense=match.sense.opposite)

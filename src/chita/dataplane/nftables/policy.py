@@ -1,0 +1,231 @@
+"""Policies, profiles, tiers and endpoints as chains, without packet marks.
+
+How a packet gets out of a policy's chain (docs/adr/0006-nftables-shape.md)::
+
+    base chain ─ vmap ▶ endpoint chain ─ jump ▶ tier chain ─ jump ▶ policy chain ─ jump ▶ block
+      Allow   accept: done with this direction; the other direction is a base chain of its own
+      Deny    drop
+      Pass    return from the tier chain, so rules of a policy that passes stand in the tier chain
+      Log     limit, log, continue
+      no match: the end of a chain returns to the one that jumped there
+
+Chains are shared: a policy's by all tiers that list it, a tier's by all endpoints with the same
+list, an endpoint chain by all endpoints with the same tiers and profiles.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from chita.dataplane.nftables import names
+from chita.dataplane.nftables.matches import Conditions, negated, rule_conditions
+from chita.dataplane.nftables.objects import (
+    Accept,
+    Chain,
+    Counter,
+    Drop,
+    Jump,
+    Limit,
+    Log,
+    Return,
+    Rule,
+    Statement,
+)
+from chita.dataplane.nftables.sets import SetIndex
+from chita.desired import policy
+from chita.desired.policy import EndpointPolicy, PolicyRules, TierPolicies
+from chita.model.policy import Action, Direction
+
+LOG_LIMIT = Limit(rate_per_s=10, burst_packets=50)
+"""Of each Log rule: a flood must not fill the disk."""
+
+
+class Mode(StrEnum):
+    """Whether a policy decides or is only counted (v3 staged policies)."""
+
+    ENFORCED = "policy"
+    STAGED = "staged"
+    PROFILE = "profile"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose rules are rendered: what their comments and chains are named for."""
+
+    mode: Mode
+    key: str
+    direction: Direction
+
+    @property
+    def chain(self) -> str:
+        """The name of its chain."""
+        return names.name(f"{self.mode}-{_WAY[self.direction]}", self.key)
+
+    def rules(self, rules: PolicyRules) -> tuple[policy.Rule, ...]:
+        """Return those of its direction."""
+        return rules.ingress if self.direction is Direction.INGRESS else rules.egress
+
+
+_WAY = {Direction.INGRESS: "in", Direction.EGRESS: "out"}
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """What every rule's rendering depends on besides the rule."""
+
+    sets: SetIndex
+    log_prefix: str
+
+
+def passes(rules: Iterable[policy.Rule]) -> bool:
+    """Return whether a packet can leave the whole tier from here."""
+    return any(rule.action is Action.PASS for rule in rules)
+
+
+def owner_chains(owner: Owner, rules: PolicyRules, setting: Setting) -> list[Chain]:
+    """Return the chain of a policy or profile, and the blocks its rules need."""
+    body, blocks = _rules(owner, owner.rules(rules), owner.chain, setting)
+    return [Chain(owner.chain, tuple(body)), *blocks]
+
+
+def _rules(
+    owner: Owner, rules: Sequence[policy.Rule], chain: str, setting: Setting
+) -> tuple[list[Rule], list[Chain]]:
+    body: list[Rule] = []
+    blocks: list[Chain] = []
+    for index, rule in enumerate(rules):
+        outcome = _outcome(rule, owner.mode, setting.log_prefix)
+        if outcome is None:
+            continue
+        comment = names.comment(owner.key, owner.direction.lower(), index)
+        for variant, conditions in enumerate(rule_conditions(rule, setting.sets)):
+            if not conditions.groups or isinstance(outcome[-1], Return):
+                body += [
+                    Rule((*conditions.always, *chosen, *outcome), comment)
+                    for chosen in itertools.product(*conditions.groups)
+                ]
+            else:
+                block = _block(f"{chain} {owner.key} {index} {variant}", conditions, outcome)
+                blocks.append(block)
+                body.append(Rule((*conditions.always, Jump(block.name)), comment))
+    return body, blocks
+
+
+def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> Chain:
+    """Return a chain that does *outcome* when each group has a member that matches.
+
+    One rule a group (``neither this nor that: return``), however many alternatives there are:
+    the cross product never comes up. A return here continues the policy, so it cannot express
+    Pass, whose groups are multiplied out (two or four rules, in practice).
+    """
+    leave = [Rule((*(negated(match) for match in group), Return())) for group in conditions.groups]
+    return Chain(f"block-{names.digest(key)}", (*leave, Rule(outcome)))
+
+
+def _outcome(rule: policy.Rule, mode: Mode, log_prefix: str) -> tuple[Statement, ...] | None:
+    """Return what a matching packet gets; None: the rule has no effect in the kernel."""
+    if rule.http is not None and rule.action is Action.ALLOW:
+        return None
+    if mode is Mode.STAGED:
+        return None if rule.action is Action.LOG else (Counter(), Return())
+    match rule.action:
+        case Action.LOG:
+            return Counter(), LOG_LIMIT, Log(names.log_prefix(log_prefix))
+        case Action.ALLOW:
+            return Counter(), Accept()
+        case Action.DENY:
+            return Counter(), Drop()
+        case Action.PASS:
+            return Counter(), Return()
+
+
+def tier_chain_name(tier: TierPolicies, direction: Direction) -> str:
+    """Return the chain of all endpoints whose *tier* has this list of policies."""
+    key = "\n".join((*tier.policies, "staged", *sorted(tier.staged), tier.end))
+    return names.name(f"tier-{_WAY[direction]}-{names.digest(key)}", tier.tier)
+
+
+def tier_chains(
+    tier: TierPolicies,
+    direction: Direction,
+    policies: dict[str, PolicyRules],
+    setting: Setting,
+) -> list[Chain]:
+    """Return the chain of a tier, and the blocks of what stands in it."""
+    name = tier_chain_name(tier, direction)
+    body: list[Rule] = []
+    blocks: list[Chain] = []
+    for key in tier.policies:
+        owner = tier_owner(tier, key, direction)
+        found = policies.get(key)
+        if found is None:
+            # Fail closed: a policy that should be here may have been a Deny.
+            if owner.mode is Mode.ENFORCED:
+                body.append(Rule((Counter(), Drop()), names.comment(key, "is missing")))
+            continue
+        rules = owner.rules(found)
+        if owner.mode is Mode.ENFORCED and passes(rules):
+            more, more_blocks = _rules(owner, rules, name, setting)
+            body += more
+            blocks += more_blocks
+        elif rules:
+            body.append(Rule((Jump(owner.chain),)))
+    end = Return() if tier.end is Action.PASS else Drop()
+    comment = names.comment("end of tier", tier.tier, direction.lower(), tier.end)
+    body.append(Rule((Counter(), end), comment))
+    return [Chain(name, tuple(body)), *blocks]
+
+
+def tier_owner(tier: TierPolicies, key: str, direction: Direction) -> Owner:
+    """Return policy *key* as *tier* has it."""
+    return Owner(Mode.STAGED if key in tier.staged else Mode.ENFORCED, key, direction)
+
+
+def jumped_owners(
+    tiers: Iterable[TierPolicies], direction: Direction, policies: dict[str, PolicyRules]
+) -> Iterator[Owner]:
+    """Yield the policies of *tiers* that have a chain of their own, some more than once."""
+    for tier in tiers:
+        for key in tier.policies:
+            owner = tier_owner(tier, key, direction)
+            rules = owner.rules(policies[key]) if key in policies else ()
+            if rules and not (owner.mode is Mode.ENFORCED and passes(rules)):
+                yield owner
+
+
+class EndpointClass(msgspec.Struct, frozen=True):
+    """What endpoints with the same policy in one direction share."""
+
+    direction: Direction
+    tiers: tuple[TierPolicies, ...]
+    profiles: tuple[str, ...]
+
+    @classmethod
+    def of(cls, endpoint: EndpointPolicy, direction: Direction) -> EndpointClass:
+        """Return the class of *endpoint*."""
+        tiers = endpoint.ingress if direction is Direction.INGRESS else endpoint.egress
+        return cls(direction, tiers, endpoint.profiles)
+
+    @property
+    def chain(self) -> str:
+        """The name of its chain."""
+        words = [tier_chain_name(tier, self.direction) for tier in self.tiers]
+        key = "\n".join((*words, "profiles", *self.profiles))
+        return f"endpoint-{_WAY[self.direction]}-{names.digest(key)}"
+
+
+def endpoint_chain(shared: EndpointClass, profiles: dict[str, PolicyRules]) -> Chain:
+    """Return the chain of a class: its tiers, then its profiles, then nothing is allowed."""
+    body = [Rule((Jump(tier_chain_name(tier, shared.direction)),)) for tier in shared.tiers]
+    for profile in shared.profiles:
+        if profile not in profiles:
+            comment = names.comment("profile", profile, "is missing")
+            body.append(Rule((Counter(), Drop()), comment))
+            break
+        owner = Owner(Mode.PROFILE, profile, shared.direction)
+        if owner.rules(profiles[profile]):
+            body.append(Rule((Jump(owner.chain),)))
+    comment = names.comment("no profile matched", shared.direction.lower())
+    return Chain(shared.chain, (*body, Rule((Counter(), Drop()), comment)))
