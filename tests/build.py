@@ -1,7 +1,6 @@
 """Short builders of model values: a test writes the facts it depends on and nothing else.
 
-Addresses follow tests/conventions.md: nodes in 192.0.2.0/24, pods in 10.244.0.0/16 and
-fd00:10:244::/56, the outside in 198.51.100.0/24, 203.0.113.0/24 and 2001:db8::/32.
+Addresses follow tests/conventions.md.
 """
 
 from __future__ import annotations
