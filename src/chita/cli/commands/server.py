@@ -1,0 +1,92 @@
+"""``chita server``: run the API server of a cluster without Kubernetes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r}: give HOST:PORT, such as 127.0.0.1:6443 or [::1]:6443")
+    return host.strip("[]"), int(port)
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/chita"),
+    show_default=True,
+    help="Directory of the database and the certificates; made with mode 0700.",
+)
+@click.option(
+    "--listen",
+    multiple=True,
+    default=["127.0.0.1:6443"],
+    show_default=True,
+    help="HOST:PORT to serve on, TLS always; repeat for more. Port 0 takes a free one.",
+)
+@click.option(
+    "--listen-fd",
+    multiple=True,
+    type=click.IntRange(min=3),
+    help="A listening socket that this process inherits; repeat for more.",
+)
+@click.option(
+    "--name",
+    multiple=True,
+    help="A further host name or address for the server's certificate; repeat for more.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an administrator's kubeconfig here at each start (mode 0600).",
+)
+@click.option(
+    "--join-token-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="File with a token of at least 16 characters that nodes may join with.",
+)
+@click.option(
+    "--history",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Writes to remember, so that a watch can resume after a break.",
+)
+def server(
+    data_dir: Path,
+    listen: tuple[str, ...],
+    listen_fd: tuple[int, ...],
+    name: tuple[str, ...],
+    kubeconfig: Path | None,
+    join_token_file: Path | None,
+    history: int,
+) -> None:
+    r"""Run the API server: Kubernetes conventions on one SQLite file.
+
+    It stops on SIGTERM. Everything acknowledged survives a crash.
+
+    \b
+    Example:
+        chita server --data-dir /var/lib/chita --kubeconfig admin.kubeconfig
+    """
+    # Imported here: the server's libraries take longer to load than most commands to run.
+    import asyncio
+
+    from chita.server.main import Endpoint, ServerSettings, serve
+
+    token = join_token_file.read_text().strip() if join_token_file else None
+    settings = ServerSettings(
+        data_dir=data_dir,
+        listen=tuple(Endpoint(*_endpoint(text)) for text in listen if text),
+        inherited_fds=listen_fd,
+        names=name,
+        kubeconfig=kubeconfig,
+        join_token=token,
+        history_events=history,
+    )
+    asyncio.run(serve(settings))

@@ -1,0 +1,117 @@
+"""The server's front: who asks, which part answers, and every refusal as a ``Status``."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from chita.errors import ApiError, ChitaError, ExhaustedError, InputError
+from chita.server import discovery, status
+from chita.server.join import JoinRequest
+from chita.server.users import User, user_of
+
+if TYPE_CHECKING:
+    from chita.server.join import Joining
+    from chita.server.rest import Rest
+
+HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
+JOIN = "/chita/v1/join"
+TOKENS = "/chita/v1/tokens"
+MAX_BODY_BYTES = 3 * 1024 * 1024  # as kube-apiserver
+log = structlog.get_logger()
+
+
+class TokenRequest(msgspec.Struct, frozen=True):
+    """What an administrator asks of a new join token."""
+
+    ttl_seconds: int = msgspec.field(default=86400, name="ttlSeconds")
+
+
+class App:
+    """One call per request."""
+
+    def __init__(self, rest: Rest, joining: Joining) -> None:
+        self._rest = rest
+        self._joining = joining
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer *request*; raises nothing but cancellation."""
+        try:
+            return await self._answer(request)
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(status.bad_request(f"the body has more than {MAX_BODY_BYTES} bytes"))
+        except ApiError as error:
+            return _refusal(error)
+        except InputError as error:
+            return _refusal(status.bad_request(str(error)))
+        except ExhaustedError as error:
+            return _refusal(_internal(str(error), 507, "InsufficientStorage"))
+        except ChitaError as error:
+            log.error("request failed", path=request.path, error=str(error))
+            return _refusal(_internal(str(error), 500, "InternalError"))
+        except Exception as error:
+            log.exception("request failed", path=request.path)
+            return _refusal(_internal(f"{type(error).__name__}: {error}", 500, "InternalError"))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if path in HEALTH:
+            return web.Response(text="ok")
+        if path == JOIN and request.method == "POST":
+            return await self._join(request)
+        user = user_of(request.get_extra_info("peercert"))
+        if user is None and path != "/version":
+            raise status.unauthorized()
+        if request.method == "GET":
+            found = discovery.document(path, request.headers.get("Accept", ""))
+            if found is not None:
+                body, content_type = found
+                return web.Response(
+                    body=msgspec.json.encode(body), headers={"Content-Type": content_type}
+                )
+        if user is None:
+            raise status.unauthorized()
+        if path == TOKENS and request.method == "POST":
+            return await self._new_token(request, user)
+        return await self._rest.answer(request, user)
+
+    async def _join(self, request: web.BaseRequest) -> web.Response:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not self._joining.is_valid(token.strip()):
+            raise status.unauthorized()
+        try:
+            asked = msgspec.json.decode(await request.read(), type=JoinRequest)
+        except msgspec.MsgspecError as error:
+            raise status.bad_request(f"join: {error}; send node and csr") from error
+        answer = await self._joining.join(asked)
+        log.info("node joined", node=answer.node, mesh_ipv4=answer.mesh_ipv4)
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+    async def _new_token(self, request: web.BaseRequest, user: User) -> web.Response:
+        if not user.is_admin:
+            raise status.RefusedError(
+                f'User "{user.name}" cannot create join tokens', status=403, reason="Forbidden"
+            )
+        try:
+            asked = msgspec.json.decode(await request.read() or b"{}", type=TokenRequest)
+        except msgspec.MsgspecError as error:
+            raise status.bad_request(f"token: {error}") from error
+        token = await self._joining.new_token(timedelta(seconds=asked.ttl_seconds))
+        return web.Response(text=json.dumps({"token": token}), content_type="application/json")
+
+
+def _internal(message: str, code: int, reason: str) -> status.RefusedError:
+    return status.RefusedError(f"Internal error occurred: {message}", status=code, reason=reason)
+
+
+def _refusal(error: ApiError) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(status.status_of(error)),
+        status=error.status or 500,
+        content_type="application/json",
+    )

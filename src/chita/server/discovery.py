@@ -1,0 +1,230 @@
+"""What the server has: discovery documents, versions, and OpenAPI as far as clients read it.
+
+Source: Kubernetes API concepts, "Discovery API"; kubectl reads ``/openapi/v3`` to learn whether
+``fieldValidation`` is supported, and for ``kubectl explain``.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+from chita import __version__
+from chita.server.kinds import KINDS, Kind, Patching, group_versions
+from chita.server.request import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AGGREGATED = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+KUBERNETES_VERSION = "v1.37.0"  # whose conventions we follow: clients compare it with theirs
+ALL_VERBS = sorted(verb.value for verb in Verb)
+STATUS_VERBS = ["get", "patch", "update"]
+
+
+def document(path: str, accept: str) -> tuple[dict[str, Any], str] | None:
+    """Return the document at *path* with its content type, None when there is none."""
+    parts = path.strip("/").split("/")
+    is_aggregated = AGGREGATED in accept.replace(" ", "")
+    match parts:
+        case ["version"]:
+            return _version(), "application/json"
+        case ["api" | "apis"] if is_aggregated:
+            found = _aggregated(is_core=parts == ["api"])
+            return found, f"application/json;{AGGREGATED}"
+        case ["api"]:
+            return _api_versions(), "application/json"
+        case ["apis"]:
+            return _api_groups(), "application/json"
+        case ["api", "v1"]:
+            return _resources("", "v1"), "application/json"
+        case ["apis", group] if any(group == g for g, _ in _groups()):
+            return _group(group), "application/json"
+        case ["apis", group, version] if (group, version) in _groups():
+            return _resources(group, version), "application/json"
+        case ["openapi", "v3"]:
+            return _openapi_index(), "application/json"
+        case ["openapi", "v3", "api", "v1"]:
+            return _openapi("", "v1"), "application/json"
+        case ["openapi", "v3", "apis", group, version] if (group, version) in _groups():
+            return _openapi(group, version), "application/json"
+    return None
+
+
+def _groups() -> list[tuple[str, str]]:
+    return [(group, version) for group, version in group_versions() if group]
+
+
+def _kinds(group: str, version: str) -> Iterator[Kind]:
+    return (kind for kind in KINDS if (kind.group, kind.version) == (group, version))
+
+
+def _version() -> dict[str, Any]:
+    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{KUBERNETES_VERSION}+chita.{__version__}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation(),
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+
+
+def _api_versions() -> dict[str, Any]:
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    }
+
+
+def _api_groups() -> dict[str, Any]:
+    groups = [_group_body(group, version) for group, version in _groups()]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+
+
+def _group(group: str) -> dict[str, Any]:
+    version = next(v for g, v in _groups() if g == group)
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group_body(group, version)}
+
+
+def _group_body(group: str, version: str) -> dict[str, Any]:
+    entry = {"groupVersion": f"{group}/{version}", "version": version}
+    return {"name": group, "versions": [entry], "preferredVersion": entry}
+
+
+def _resources(group: str, version: str) -> dict[str, Any]:
+    resources: list[dict[str, Any]] = []
+    for kind in _kinds(group, version):
+        entry: dict[str, Any] = {
+            "name": kind.plural,
+            "singularName": kind.singular,
+            "namespaced": kind.namespaced,
+            "kind": kind.kind,
+        }
+        resources.append({**entry, "verbs": ALL_VERBS, "shortNames": list(kind.short_names)})
+        if kind.has_status:
+            resources.append(
+                {
+                    **entry,
+                    "name": f"{kind.plural}/status",
+                    "singularName": "",
+                    "verbs": STATUS_VERBS,
+                }
+            )
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": f"{group}/{version}" if group else version,
+        "resources": resources,
+    }
+
+
+def _aggregated(*, is_core: bool) -> dict[str, Any]:
+    groups = [("", "v1")] if is_core else _groups()
+    items = [
+        {
+            "metadata": {"name": group},
+            "versions": [
+                {
+                    "version": version,
+                    "freshness": "Current",
+                    "resources": [_aggregated_resource(kind) for kind in _kinds(group, version)],
+                }
+            ],
+        }
+        for group, version in groups
+    ]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_resource(kind: Kind) -> dict[str, Any]:
+    response = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    found: dict[str, Any] = {
+        "resource": kind.plural,
+        "responseKind": response,
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": ALL_VERBS,
+        "shortNames": list(kind.short_names),
+    }
+    if kind.has_status:
+        found["subresources"] = [
+            {"subresource": "status", "responseKind": response, "verbs": STATUS_VERBS}
+        ]
+    return found
+
+
+def _openapi_index() -> dict[str, Any]:
+    paths = [("api/v1")] + [f"apis/{group}/{version}" for group, version in _groups()]
+    return {
+        "paths": {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={__version__}"} for path in paths
+        }
+    }
+
+
+def _openapi(group: str, version: str) -> dict[str, Any]:
+    kinds = list(_kinds(group, version))
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Chita", "version": __version__},
+        "paths": dict(_openapi_path(kind) for kind in kinds),
+        "components": {"schemas": {_schema_name(kind): _schema(kind) for kind in kinds}},
+    }
+
+
+def _schema_name(kind: Kind) -> str:
+    group = ".".join(reversed(kind.group.split("."))) if kind.group else "io.k8s.api.core"
+    return f"{group}.{kind.version}.{kind.kind}"
+
+
+def _gvk(kind: Kind) -> dict[str, str]:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+
+
+def _openapi_path(kind: Kind) -> tuple[str, dict[str, Any]]:
+    scope = "/namespaces/{namespace}" if kind.namespaced else ""
+    reference = {"$ref": f"#/components/schemas/{_schema_name(kind)}"}
+    operations = {
+        method: {
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": _gvk(kind),
+            "parameters": [
+                {"name": name, "in": "query", "schema": {"type": "string"}}
+                for name in ("dryRun", "fieldManager", "fieldValidation")
+            ],
+            "requestBody": {"content": {"application/json": {"schema": reference}}},
+            "responses": {"200": {"description": "OK"}},
+        }
+        for method, action in (("put", "put"), ("patch", "patch"))
+    }
+    return f"{kind.path}{scope}/{kind.plural}/{{name}}", operations
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    is_built_in = kind.patching is Patching.BUILT_IN
+    properties: dict[str, Any] = {
+        "apiVersion": {"type": "string", "description": f"Always {kind.api_version}."},
+        "kind": {"type": "string", "description": f"Always {kind.kind}."},
+        "metadata": {**free, "description": "Name, namespace, labels, annotations."},
+        "spec": {**free, "description": "What is asked for."},
+        "status": {**free, "description": "What was observed."},
+    }
+    return {
+        "type": "object",
+        "description": f"{kind.kind} of {'Kubernetes' if is_built_in else kind.group}.",
+        "properties": properties,
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-group-version-kind": [_gvk(kind)],
+    }

@@ -1,0 +1,174 @@
+"""``chita server``: composes store, registry and HTTP, and runs them until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from chita.errors import EngineError, InputError
+from chita.server import pki
+from chita.server.admission import no_rules
+from chita.server.app import MAX_BODY_BYTES, App
+from chita.server.join import Joining
+from chita.server.registry import Registry
+from chita.server.rest import Rest
+from chita.server.service_address import ServiceAddresses, ServiceRange
+from chita.server.users import ADMINS
+from chita.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chita.server.admission import Validate
+
+ADMIN = "admin"
+DRAIN_S = 2.0  # how long requests may still run after a stop
+log = structlog.get_logger()
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one server runs.
+
+    *names* are further host names and addresses that its certificate is good for.
+    *inherited_fds* are listening sockets opened before this process started: the lab opens one in
+    the machine's namespace and then enters its own.
+    """
+
+    data_dir: Path
+    listen: tuple[Endpoint, ...] = (Endpoint("127.0.0.1", 6443),)
+    inherited_fds: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    kubeconfig: Path | None = None
+    join_token: str | None = None
+    services: ServiceRange = ServiceRange()
+    history_events: int = 10_000
+
+
+async def serve(settings: ServerSettings, validate: Validate = no_rules) -> None:
+    """Serve until SIGTERM or SIGINT; then end watches, finish requests and close the file.
+
+    Raises:
+        EngineError: the data directory or an address can't be used.
+        InputError: the join token is too short.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    sockets = _sockets(settings)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(f"data directory {settings.data_dir}: {error}") from error
+    authority = pki.load_or_make_authority(settings.data_dir)
+    store = SqliteStore.open(settings.data_dir / "chita.db", history_events=settings.history_events)
+    try:
+        registry = Registry(store, validate, ServiceAddresses(settings.services))
+        await registry.create_built_in()
+        joining = Joining(registry, authority)
+        if settings.join_token is not None:
+            await joining.add_token(settings.join_token, None)
+        runner = await _listen(App(Rest(registry), joining), sockets, _tls(settings, authority))
+        _write_kubeconfig(settings, authority, sockets[0])
+        log.info("server ready", addresses=[_url(s) for s in sockets], revision=store.revision)
+        await stop.wait()
+        store.end_watches()
+        await runner.cleanup()
+    finally:
+        await store.close()
+
+
+async def _listen(
+    app: App, sockets: Sequence[socket.socket], context: ssl.SSLContext
+) -> web.ServerRunner:
+    loop = asyncio.get_running_loop()
+
+    def make_request(
+        message: web.RawRequestMessage,  # type: ignore[name-defined]
+        payload: web.StreamReader,  # type: ignore[name-defined]
+        protocol: web.RequestHandler,
+        writer: web.AbstractStreamWriter,  # type: ignore[name-defined]
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES
+        )
+
+    server = web.Server(app, request_factory=make_request, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    for listening in sockets:
+        await web.SockSite(runner, listening, ssl_context=context).start()
+    return runner
+
+
+def _sockets(settings: ServerSettings) -> list[socket.socket]:
+    """Return the listening sockets, inherited ones first.
+
+    Raises:
+        EngineError: an address is taken or not ours.
+        InputError: there is nothing to listen on.
+    """
+    sockets = [socket.socket(fileno=fd) for fd in settings.inherited_fds]
+    for endpoint in settings.listen:
+        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+        try:
+            opened = socket.create_server((endpoint.host, endpoint.port), family=family)
+        except OSError as error:
+            raise EngineError(
+                f"listen on {endpoint.host} port {endpoint.port}: {error}; choose another address"
+            ) from error
+        sockets.append(opened)
+    if not sockets:
+        raise InputError("no address to listen on; give --listen HOST:PORT")
+    return sockets
+
+
+def _tls(settings: ServerSettings, authority: pki.Authority) -> ssl.SSLContext:
+    """Return the TLS settings: our certificate, and client certificates of our authority only."""
+    names = ["localhost", "127.0.0.1", "::1", socket.gethostname(), *settings.names]
+    names += [e.host for e in settings.listen if e.host not in {"0.0.0.0", "::"}]  # noqa: S104 - compared, not bound
+    identity = authority.server(names)
+    certificate, key = settings.data_dir / "server.crt", settings.data_dir / "server.key"
+    pki.write_private(certificate, identity.certificate)
+    pki.write_private(key, identity.key)
+    context = ssl.create_default_context(
+        ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate_pem.decode()
+    )
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_OPTIONAL  # none at all is 401, but for health and joining
+    return context
+
+
+def _write_kubeconfig(
+    settings: ServerSettings, authority: pki.Authority, first: socket.socket
+) -> None:
+    if settings.kubeconfig is None:
+        return
+    identity = authority.client(ADMIN, [ADMINS])
+    text = pki.kubeconfig(_url(first), authority.certificate_pem, identity)
+    try:
+        pki.write_private(settings.kubeconfig, text)
+    except OSError as error:
+        raise EngineError(f"write kubeconfig {settings.kubeconfig}: {error}") from error
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

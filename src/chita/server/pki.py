@@ -1,0 +1,228 @@
+"""The cluster's certificates: an authority of our own, a server's and the clients' certificates.
+
+Made on the first start and kept in the data directory, keys readable by their owner only. ECDSA on
+P-256 throughout: small, fast to sign, and taken by every client.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from chita.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+AUTHORITY_DAYS = 3650
+LEAF_DAYS = 365
+CLOCK_SKEW = timedelta(minutes=5)  # a node's clock may be behind ours
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """A certificate and its key, both PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+class Authority:
+    """Signs certificates for this cluster."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.certificate_pem = identity.certificate
+        self._certificate = x509.load_pem_x509_certificate(identity.certificate)
+        key = serialization.load_pem_private_key(identity.key, None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+
+    def server(self, names: Sequence[str]) -> Identity:
+        """Return a new server certificate for host names and addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(
+            _name("chita-server"),
+            key.public_key(),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            x509.SubjectAlternativeName([_alternative(name) for name in dict.fromkeys(names)]),
+        )
+        return Identity(certificate, _private_pem(key))
+
+    def client(self, user: str, groups: Sequence[str]) -> Identity:
+        """Return a new client certificate and key for a user."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(
+            _name(user, groups), key.public_key(), ExtendedKeyUsageOID.CLIENT_AUTH
+        )
+        return Identity(certificate, _private_pem(key))
+
+    def sign_request(self, request_pem: str, user: str, groups: Sequence[str]) -> bytes:
+        """Return a client certificate for the key of a signing request; its names are ignored.
+
+        Raises:
+            InputError: it is no signing request, its signature is wrong, or its key is too weak.
+        """
+        try:
+            request = x509.load_pem_x509_csr(request_pem.encode())
+        except ValueError as error:
+            raise InputError(f"csr: not a PEM certificate signing request: {error}") from error
+        key = request.public_key()
+        if not request.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+            raise InputError("csr: it must be signed by its own ECDSA key (P-256 or larger)")
+        if key.curve.key_size < 256:
+            raise InputError(f"csr: {key.curve.name} is too short; use P-256")
+        return self._sign(_name(user, groups), key, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        usage: x509.ObjectIdentifier,
+        *extensions: x509.ExtensionType,
+    ) -> bytes:
+        builder = _builder(subject, self._certificate.subject, key, LEAF_DAYS)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+        builder = builder.add_extension(_authority_key(self._certificate), False)
+        for extension in extensions:
+            builder = builder.add_extension(extension, False)
+        return _public_pem(builder.sign(self._key, hashes.SHA256()))
+
+
+def load_or_make_authority(directory: Path) -> Authority:
+    """Return the authority kept in *directory*, made there if there is none.
+
+    Raises:
+        EngineError: the files can't be read or written.
+    """
+    certificate, key = directory / "ca.crt", directory / "ca.key"
+    try:
+        if not key.exists():
+            made = _make_authority()
+            write_private(certificate, made.certificate)
+            write_private(key, made.key)  # last: its presence says that both are there
+        return Authority(Identity(certificate.read_bytes(), key.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"certificate authority in {directory}: {error}; restore ca.crt and ca.key, or remove "
+            "both to found a new cluster (every node must join again)"
+        ) from error
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read (mode 0600), whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def kubeconfig(server: str, authority: bytes, identity: Identity) -> bytes:
+    """Return a kubeconfig for *server* (a URL), with everything inline."""
+
+    def text(content: bytes) -> str:
+        return base64.b64encode(content).decode()
+
+    name = "chita"
+    user = {
+        "client-certificate-data": text(identity.certificate),
+        "client-key-data": text(identity.key),
+    }
+    cluster = {"server": server, "certificate-authority-data": text(authority)}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": cluster}],
+            "users": [{"name": "admin", "user": user}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": "admin"}}],
+            "current-context": name,
+        },
+        sort_keys=False,
+    ).encode()
+
+
+def _make_authority() -> Identity:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name("chita-ca")
+    builder = _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+    builder = builder.add_extension(
+        x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        ),
+        True,
+    )
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
+    )
+    return Identity(_public_pem(builder.sign(key, hashes.SHA256())), _private_pem(key))
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _authority_key(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
+
+
+def _name(common: str, organizations: Sequence[str] = ()) -> x509.Name:
+    return x509.Name(
+        [
+            *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, o) for o in organizations),
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+        ]
+    )
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _public_pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
