@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from chita.errors import ConflictError
-from chita.ipam.objects import IPAMValue
-from chita.ipam.store import Held, T
+from chita.ipam.objects import IPAMValue, T
+from chita.ipam.store import Held
 
 
 class MemoryBlockStore:

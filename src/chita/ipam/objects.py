@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from chita.errors import ConvertError, ParseError
 from chita.ipam.affinity import AffinityState, BlockAffinity, node_label
@@ -20,10 +20,7 @@ Object = dict[str, Any]
 
 IPAMValue = IPAMBlock | BlockAffinity | IPAMHandle
 
-
-def kind_name(kind: type[IPAMValue]) -> str:
-    """Return the API's name of a kind."""
-    return kind.__name__
+T = TypeVar("T", bound=IPAMValue)
 
 
 def encode(value: IPAMValue) -> Object:
@@ -46,13 +43,13 @@ def encode(value: IPAMValue) -> Object:
         metadata["labels"] = labels
     return {
         "apiVersion": API_VERSION,
-        "kind": kind_name(type(value)),
+        "kind": type(value).__name__,
         "metadata": metadata,
         "spec": spec,
     }
 
 
-def decode(kind: type[IPAMValue], item: Mapping[str, Any]) -> IPAMValue:
+def decode(kind: type[T], item: Mapping[str, Any]) -> T:
     """Return the value that *item*, an object of *kind*, stores.
 
     Raises:
@@ -61,17 +58,10 @@ def decode(kind: type[IPAMValue], item: Mapping[str, Any]) -> IPAMValue:
     name = item.get("metadata", {}).get("name", "?")
     try:
         spec = item["spec"]
-        if kind is IPAMBlock:
-            return _block(spec)
-        if kind is BlockAffinity:
-            return BlockAffinity(
-                node=spec["node"], cidr=Cidr.parse(spec["cidr"]), state=AffinityState(spec["state"])
-            )
-        counts = {Cidr.parse(cidr): count for cidr, count in spec["block"].items()}
-        return IPAMHandle(handle=spec["handleID"], blocks=counts)
+        return cast("T", _DECODERS[kind.__name__](spec))
     except (KeyError, ValueError, TypeError, IndexError, ParseError) as error:
         raise ConvertError(
-            f"{kind_name(kind)} {name} cannot be read: {error!r}", field="spec"
+            f"{kind.__name__} {name} cannot be read: {error!r}", field="spec"
         ) from error
 
 
@@ -126,3 +116,21 @@ def _block(spec: Mapping[str, Any]) -> IPAMBlock:
         unallocated=unallocated,
         sequence=spec.get("sequenceNumber", 0),
     )
+
+
+def _affinity(spec: Mapping[str, Any]) -> BlockAffinity:
+    return BlockAffinity(
+        node=spec["node"], cidr=Cidr.parse(spec["cidr"]), state=AffinityState(spec["state"])
+    )
+
+
+def _handle(spec: Mapping[str, Any]) -> IPAMHandle:
+    counts = {Cidr.parse(cidr): count for cidr, count in spec["block"].items()}
+    return IPAMHandle(handle=spec["handleID"], blocks=counts)
+
+
+_DECODERS: dict[str, Callable[[Mapping[str, Any]], IPAMValue]] = {
+    "IPAMBlock": _block,
+    "BlockAffinity": _affinity,
+    "IPAMHandle": _handle,
+}

@@ -6,13 +6,11 @@ suite runs on both (tests/contract/test_block_store.py).
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol
 
 import msgspec
 
-from chita.ipam.objects import IPAMValue
-
-T = TypeVar("T", bound=IPAMValue)
+from chita.ipam.objects import T
 
 
 class Held(msgspec.Struct, Generic[T], frozen=True):

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from chita.errors import ConflictError
-from chita.ipam.store import BlockStore, Held, T
+from chita.ipam.objects import T
+from chita.ipam.store import BlockStore, Held
 
 R = TypeVar("R")
 
