@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from chita.convert.kubernetes import REGION, location_of
 from chita.errors import ParseError
 from chita.lab.documents import Entry, Object, WorldProblem
 from chita.lab.names import mac_of, short_name
@@ -26,8 +27,6 @@ _PROVIDER_OF_SCHEME = {
 }
 """By the scheme of ``spec.providerID``; what is not here is bare metal."""
 
-REGION_LABEL = "topology.kubernetes.io/region"
-
 
 class NodePlace(msgspec.Struct, frozen=True, kw_only=True):
     """A node in its cloud."""
@@ -36,6 +35,7 @@ class NodePlace(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     cloud: str
     location: str
+    """As its agent will see it: the location it shares with the others of its cloud."""
     port: str
     """The router's interface that leads to it."""
     mac: str
@@ -67,12 +67,24 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[NodePlace, ...]
 
 
-def location_of(node: Object) -> tuple[Provider, str]:
+def provider_and_region(node: Object) -> tuple[Provider, str]:
     """Return provider and region of a Kubernetes Node: ``spec.providerID``, the region label."""
     provider_id = str((node.get("spec") or {}).get("providerID") or "")
     provider = _PROVIDER_OF_SCHEME.get(provider_id.partition(":")[0], Provider.BAREMETAL)
     labels = node["metadata"].get("labels") or {}
-    return provider, str(labels.get(REGION_LABEL) or "")
+    return provider, str(labels.get(REGION) or "")
+
+
+def _location(node: Object, underlay: Underlay) -> str:
+    """Return the location of *node* in *underlay*; one of which nothing is known is with the rest.
+
+    Elsewhere such a node would be alone in its location, for nobody knows what it can reach. Here
+    the lab does: it has put the node there.
+    """
+    name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
+    provider_id = str((node.get("spec") or {}).get("providerID") or "")
+    location = location_of(name, provider_id, labels)
+    return underlay.location if location == location_of(name, "", {}) else location
 
 
 def place_clouds(world: World, *, prefix: str) -> tuple[list[Cloud], list[WorldProblem]]:
@@ -106,7 +118,7 @@ def place_clouds(world: World, *, prefix: str) -> tuple[list[Cloud], list[WorldP
 def _underlay_of(node: Object, underlays: Iterable[Underlay]) -> Underlay:
     """Return the underlay that *node* stands in, a new one if none is for it."""
     name = node["metadata"]["name"]
-    provider, region = location_of(node)
+    provider, region = provider_and_region(node)
     by_location: Underlay | None = None
     for underlay in underlays:
         if any(entry.name == name for entry in underlay.nodes):
@@ -265,7 +277,7 @@ class _Placing:
             name=entry.name,
             namespace=namespace,
             cloud=self.underlay.name,
-            location=self.underlay.location,
+            location=_location(entry.raw, self.underlay),
             port=short_name("p-", entry.name),
             mac=mac_of(namespace),
             private_addresses=private,

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from chita.convert.kubernetes import LOCATION, location_of
 from chita.lab.documents import Object, WorldProblem
 from chita.lab.names import mac_of, short_name
 from chita.lab.places import Cloud, NodePlace, place_clouds
@@ -145,6 +146,28 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
             if cloud.name == name:
                 return cloud
         raise KeyError(name)
+
+    def node_object(self, node: Object) -> Object:
+        """Return a Node as its cloud's controller would fill it in: addresses and location.
+
+        What the world says stays; what it leaves out is as the topology has it.
+        """
+        metadata = node["metadata"]
+        place = self.node(metadata["name"])
+        addresses = [
+            *({"type": "InternalIP", "address": str(a)} for a in place.private_addresses),
+            *({"type": "ExternalIP", "address": str(a)} for a in place.public_addresses),
+            {"type": "Hostname", "address": place.name},
+        ]
+        labels = {"kubernetes.io/hostname": place.name, **(metadata.get("labels") or {})}
+        provider_id = str((node.get("spec") or {}).get("providerID") or "")
+        if location_of(place.name, provider_id, labels) != place.location:
+            labels[LOCATION] = place.location
+        return {
+            **node,
+            "metadata": {**metadata, "labels": labels},
+            "status": {**(node.get("status") or {}), "addresses": addresses},
+        }
 
     def pod_namespace(self, pod: Object) -> str:
         """Return the network namespace of *pod*: its node's when it is on the host's network.
