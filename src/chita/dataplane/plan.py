@@ -34,7 +34,9 @@ def plan(desired: Mapping[K, V], actual: Mapping[K, V | object]) -> Plan[K, V]:
     A value of *actual* may be of a type that is never desired (what somebody else put there); it
     is replaced or removed as any value that differs.
     """
-    put = {key: value for key, value in desired.items() if actual.get(key) != value}
+    put = {
+        key: value for key, value in desired.items() if key not in actual or actual[key] != value
+    }
     return Plan(put, tuple(key for key in actual if key not in desired))
 
 

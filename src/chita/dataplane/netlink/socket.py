@@ -36,6 +36,8 @@ class NetlinkSocket:
         timeout_s: float = 10.0,
     ) -> None:
         self.namespace = namespace
+        self.writes = 0
+        """Requests that asked for a change, refused ones too."""
         self._sequence = 0
         self._socket = inside(namespace, lambda: _open(protocol))
         self._socket.settimeout(timeout_s)
@@ -58,6 +60,8 @@ class NetlinkSocket:
             UnsupportedError: the kernel does not know what was asked for.
             KernelError: it refused; `errno` says why.
         """
+        # Kinds come in fours: new, delete, get, set (linux/rtnetlink.h).
+        self.writes += kind % 4 != 2
         self._send(kind, flags | nl.NLM_F_ACK, body, what)
         bodies, _ = self._answer(what)
         return bodies

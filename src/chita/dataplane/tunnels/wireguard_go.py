@@ -31,9 +31,8 @@ from chita.errors import EngineError, KernelError, UnsupportedError
 
 _PROGRAM = "wireguard-go"
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB  # linux/if_tun.h
-_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_IFF_TUN = 0x0001
 _IFREQ = struct.Struct("=16sH22x")
-_TUN_FD = 3
 _START_TIMEOUT_S, _ANSWER_TIMEOUT_S, _STOP_TIMEOUT_S = 10.0, 5.0, 5.0
 _POLL_S = 0.002
 
@@ -111,8 +110,8 @@ class WireguardGo:
             self._end(process)
         for path in (self._pid_path, self._socket_path):
             path.unlink(missing_ok=True)
-        with suppress(KernelError):  # the namespace is gone, and the device with it
-            inside(self._namespace, self._drop_device)
+        with suppress(KernelError):  # no TUN here, or the namespace is gone and the device with it
+            inside(self._namespace, lambda: self._keep_device(0))
 
     @property
     def pid(self) -> int | None:
@@ -150,13 +149,15 @@ class WireguardGo:
         return answer.decode()
 
     def _spawn(self) -> int:
-        """Start the process from a thread that is in the device's namespace; return its pid."""
-        tun = _open_tun(self._device)
-        log = -1
+        """Start the process from a thread that is in the device's namespace; return its pid.
+
+        The process opens the device by name, because only it knows the framing its version wants
+        (packet information, offload headers); persistence is all that we add.
+        """
+        self._keep_device(1)
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(self.log_path, flags, 0o600)
         try:
-            fcntl.ioctl(tun, _TUNSETPERSIST, 1)
-            flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-            log = os.open(self.log_path, flags, 0o600)
             mount_privately(self._directory, Path("/var/run"))
             return os.posix_spawnp(
                 _PROGRAM,
@@ -165,20 +166,16 @@ class WireguardGo:
                     "PATH": os.environ.get("PATH", os.defpath),
                     "LOG_LEVEL": "error",
                     "WG_PROCESS_FOREGROUND": "1",
-                    "WG_TUN_FD": str(_TUN_FD),
                 },
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
-                    (os.POSIX_SPAWN_DUP2, tun, _TUN_FD),
                 ],
                 setsid=True,
             )
         finally:
-            os.close(tun)
-            if log >= 0:
-                os.close(log)
+            os.close(log)
 
     def _await_answer(self, pid: int) -> None:
         started = _start_time(pid)
@@ -222,13 +219,13 @@ class WireguardGo:
                     return
                 time.sleep(_POLL_S)
 
-    def _drop_device(self) -> None:
-        with suppress(UnsupportedError):
-            tun = _open_tun(self._device)
-            try:
-                fcntl.ioctl(tun, _TUNSETPERSIST, 0)
-            finally:
-                os.close(tun)
+    def _keep_device(self, persistent: int) -> None:
+        """Make the TUN device stay (1) or go (0) when the last descriptor of it is closed."""
+        tun = _open_tun(self._device)
+        try:
+            fcntl.ioctl(tun, _TUNSETPERSIST, persistent)
+        finally:
+            os.close(tun)
 
 
 def _open_tun(device: str) -> int:
@@ -240,14 +237,19 @@ def _open_tun(device: str) -> int:
             f"open /dev/net/tun: {error.strerror}; wireguard-go needs the tun module",
             errno=error.errno or 0,
         ) from error
-    try:
-        fcntl.ioctl(tun, _TUNSETIFF, _IFREQ.pack(device.encode(), _IFF_TUN | _IFF_NO_PI))
-    except OSError as error:
-        os.close(tun)
-        raise KernelError(
-            f"open TUN device {device}: {error.strerror}", errno=error.errno or 0
-        ) from error
-    return tun
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while True:
+        try:
+            fcntl.ioctl(tun, _TUNSETIFF, _IFREQ.pack(device.encode(), _IFF_TUN))
+        except OSError as error:
+            if error.errno == errno.EBUSY and time.monotonic() < deadline:
+                time.sleep(_POLL_S)  # threads of a killed process still hold it
+                continue
+            os.close(tun)
+            raise KernelError(
+                f"open TUN device {device}: {error.strerror}", errno=error.errno or 0
+            ) from error
+        return tun
 
 
 def _listener_pid(path: Path) -> int | None:
@@ -264,12 +266,17 @@ def _listener_pid(path: Path) -> int | None:
 def _start_time(pid: int) -> int | None:
     """Return when *pid* started, in clock ticks since boot; None when it is dead.
 
-    A dead child of ours is buried here (waitpid), so that none stays a zombie.
+    A child of ours is dead when it can be buried, which this does; somebody else's is dead as soon
+    as it is a zombie, since who should bury it may never do so.
     """
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    is_child = True
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return None
+    except ChildProcessError:
+        is_child = False
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    return None if fields[0] == "Z" and not is_child else int(fields[19])

@@ -1,0 +1,78 @@
+"""The monitor tells what others do to our links and routes, and is silent about our own work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chita.dataplane.netlink.links import Links, VethEnd
+from chita.dataplane.netlink.monitor import Change, Monitor, Subject
+from chita.dataplane.netlink.routes import RouteTable
+from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.desired.routes import Blackhole
+from chita.model.net import Cidr
+from network_namespace import fresh_namespaces, needs_root, run_inside
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+DST = Cidr.parse("198.51.100.0/24")
+TABLE = str(OURS.table)
+
+
+async def first(monitor: Monitor) -> set[Change]:
+    async with asyncio.timeout(5):
+        return await anext(monitor.changes())
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        pytest.param(
+            ["ip", "route", "del", "blackhole", str(DST), "table", TABLE],
+            Change(Subject.ROUTE),
+            id="our-route-removed",
+        ),
+        pytest.param(
+            ["ip", "-6", "rule", "del", "pref", str(OURS.rule_priority)],
+            Change(Subject.RULE),
+            id="our-rule-removed",
+        ),
+        pytest.param(
+            ["ip", "link", "set", "near", "up"], Change(Subject.LINK, "near", 3), id="link"
+        ),
+        pytest.param(
+            ["ip", "neigh", "add", "192.0.2.9", "lladdr", "02:00:00:00:00:09", "dev", "near"],
+            Change(Subject.NEIGHBOUR, index=3),
+            id="permanent-neighbour",
+        ),
+        pytest.param(
+            ["ip", "address", "add", "192.0.2.1/24", "dev", "near"],
+            Change(Subject.ADDRESS, index=3),
+            id="address",
+        ),
+    ],
+)
+def test_foreign_changes_are_told(command: list[str], expected: Change) -> None:
+    """Somebody else's change arrives; ours before it, and routes of other tables, do not."""
+    with fresh_namespaces(1) as (space,), NetlinkSocket(namespace=space) as socket:
+        links = Links(socket)
+        links.add_veth(
+            VethEnd(name="near", mac="02:00:00:00:00:01"),
+            VethEnd(name="far", mac="02:00:00:00:00:02"),
+            mtu_bytes=1500,
+        )
+        index = links.index("near")
+        monitor = Monitor(namespace=space, own_ports=lambda: [socket.port])
+        RouteTable(socket, links).put(Blackhole(DST))
+        sync_rules(our_rules(OURS), Rules(socket))
+        try:
+            run_inside(space, "ip", "route", "add", "blackhole", str(DST), "table", "7")
+            run_inside(space, *command)
+            changes = asyncio.run(first(monitor))
+        finally:
+            monitor.close()
+
+        assert {expected} == changes
+        assert expected.index in (0, index)

@@ -1,0 +1,214 @@
+"""Tunnels carry packets between two nodes; wireguard-go survives, is adopted and restarted."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd
+from chita.dataplane.netlink.neighbours import ForwardingEntries, Neighbours
+from chita.dataplane.netlink.offload import TxChecksum, read_tx_checksum
+from chita.dataplane.netlink.routes import RouteTable
+from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan, vtep_mac
+from chita.dataplane.tunnels.wireguard import WireguardTunnel
+from chita.dataplane.tunnels.wireguard_go import WireguardGo
+from chita.desired.routes import OnDevice
+from chita.desired.tunnels import Endpoint, Vtep, Vxlan, Wireguard, WireguardPeer
+from chita.errors import EngineError
+from chita.model.net import Address, Cidr
+from network_namespace import fresh_namespaces, needs_root, ping
+
+pytestmark = [pytest.mark.kernel, needs_root]
+
+UNDERLAY = {
+    4: [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")],
+    6: [Address.parse("2001:db8::1"), Address.parse("2001:db8::2")],
+}
+MESH = [
+    (Address.parse("100.64.0.1"), Address.parse("fd00:100:64::1")),
+    (Address.parse("100.64.0.2"), Address.parse("fd00:100:64::2")),
+]
+
+
+@contextmanager
+def two_nodes() -> Iterator[tuple[list[Path], list[NetlinkSocket]]]:
+    """Yield two namespaces joined by a veth pair with the underlay addresses of both families."""
+    with fresh_namespaces(2) as spaces, ExitStack() as stack:
+        sockets = [stack.enter_context(NetlinkSocket(namespace=it)) for it in spaces]
+        Links(sockets[0]).add_veth(
+            VethEnd(name="wire", mac="02:00:00:00:01:01"),
+            VethEnd(name="wire", mac="02:00:00:00:01:02", namespace=spaces[1]),
+            mtu_bytes=1500,
+        )
+        for number, opened in enumerate(sockets):
+            links = Links(opened)
+            index = links.index("wire")
+            links.set_up(index)
+            for family, prefix in ((4, 24), (6, 64)):
+                address = InterfaceAddress(UNDERLAY[family][number], prefix)
+                links.put_address(index, address)
+            sync_rules(our_rules(OURS), Rules(opened))
+        yield spaces, sockets
+
+
+def vxlan(number: int, family: int) -> Vxlan:
+    other = 1 - number
+    vtep = Vtep(
+        node=f"node-{other}",
+        mac=vtep_mac(f"node-{other}"),
+        outer=UNDERLAY[family][other],
+        inner=MESH[other],
+    )
+    return Vxlan(
+        device="chita-vxlan",
+        vni=4096,
+        port=4789,
+        local=UNDERLAY[family][number],
+        mac=vtep_mac(f"node-{number}"),
+        mtu_bytes=1430,
+        addresses=MESH[number],
+        vteps={vtep.node: vtep},
+    )
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(4, id="over-ipv4"), pytest.param(6, id="over-ipv6")]
+)
+def test_vxlan_carries_both_families(family: int) -> None:
+    """IPv4 and IPv6 ride inside either outer family, up to the device's MTU."""
+    with two_nodes() as (spaces, sockets):
+        for number, opened in enumerate(sockets):
+            assert sync_vxlan(vxlan(number, family), opened) == {}
+            table = RouteTable(opened, Links(opened))
+            for mesh in MESH[1 - number]:
+                table.put(OnDevice(dst=Cidr.of(mesh), device="chita-vxlan"))
+
+        ping(spaces[0], str(MESH[1][0]), size_bytes=1430 - 28)
+        ping(spaces[0], str(MESH[1][1]), size_bytes=1430 - 48)
+        assert read_tx_checksum("chita-vxlan", namespace=spaces[0]) is TxChecksum.KERNEL
+
+
+def test_vxlan_changes_in_place_and_shrinks() -> None:
+    """Twice is once; a departed node leaves no entry; MTU and MAC change without a new device."""
+    with two_nodes() as (_, sockets):
+        opened, links = sockets[0], Links(sockets[0])
+        first = vxlan(0, 4)
+        assert sync_vxlan(first, opened) == {}
+        index = links.index("chita-vxlan")
+        links.set_down(index)
+        changed = msgspec.structs.replace(
+            first, vteps={}, mtu_bytes=1400, mac="02:00:00:00:00:09", addresses=MESH[0][:1]
+        )
+
+        assert sync_vxlan(changed, opened) == {}
+
+        link = links.get("chita-vxlan")
+        assert link is not None
+        assert (link.index, link.mtu_bytes, link.mac) == (index, 1400, "02:00:00:00:00:09")
+        assert link.is_up
+        assert links.read_addresses(index) == {InterfaceAddress(MESH[0][0], 32)}
+        assert ForwardingEntries(opened, index).read() == {}
+        assert Neighbours(opened, index).read() == {}
+
+        other_port = msgspec.structs.replace(changed, port=8472)
+        assert sync_vxlan(other_port, opened) == {}
+        assert links.index("chita-vxlan") != index
+
+        remove_vxlan("chita-vxlan", opened)
+        remove_vxlan("chita-vxlan", opened)
+        assert links.get("chita-vxlan") is None
+
+
+def key_pair() -> tuple[str, str]:
+    key = X25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw()
+    return base64.b64encode(key.private_bytes_raw()).decode(), base64.b64encode(public).decode()
+
+
+def wireguard(number: int, public_key: str, family: int = 4) -> Wireguard:
+    other = 1 - number
+    peer = WireguardPeer(
+        node=f"node-{other}",
+        public_key=public_key,
+        endpoint=Endpoint(UNDERLAY[family][other], 51820),
+        allowed=frozenset(map(Cidr.of, MESH[other])),
+    )
+    return Wireguard(
+        device="chita-wg",
+        port=51820,
+        mtu_bytes=1400,
+        addresses=MESH[number],
+        peers={public_key: peer},
+    )
+
+
+@pytest.mark.slow
+def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
+    """The process outlives its agent; after its death routes stay and a new one takes over."""
+    keys = [key_pair(), key_pair()]
+    with two_nodes() as (spaces, sockets), ExitStack() as stack:
+        backends, tunnels = [], []
+        for number, opened in enumerate(sockets):
+            directory = tmp_path / f"node-{number}"
+            directory.mkdir()
+            backend = WireguardGo("chita-wg", directory=directory, namespace=spaces[number])
+            stack.callback(backend.remove)
+            tunnel = WireguardTunnel(backend, opened)
+            desired = wireguard(number, keys[1 - number][1])
+            assert tunnel.sync(desired, keys[number][0], now_s=time.time()) == {}
+            table = RouteTable(opened, Links(opened))
+            for mesh in MESH[1 - number]:
+                table.put(OnDevice(dst=Cidr.of(mesh), device="chita-wg"))
+            backends.append(backend)
+            tunnels.append(tunnel)
+
+        ping(spaces[0], str(MESH[1][0]), size_bytes=1400 - 28)
+        ping(spaces[0], str(MESH[1][1]), size_bytes=1400 - 48)
+        peer = tunnels[0].read().peers[keys[1][1]]
+        assert abs(time.time() - peer.handshake_s) < 60
+        assert min(peer.received_bytes, peer.sent_bytes) > 1400
+
+        pid = backends[0].pid
+        assert pid is not None
+        adopter = WireguardGo("chita-wg", directory=tmp_path / "node-0", namespace=spaces[0])
+        assert adopter.ensure() is False
+        (tmp_path / "node-0" / "chita-wg.pid").unlink()  # as after a crash before it was written
+        assert adopter.pid == pid
+
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: adopter.pid is None)
+        assert Cidr.of(MESH[1][0]) in RouteTable(sockets[0], Links(sockets[0])).read()
+        assert tunnels[0].sync(wireguard(0, keys[1][1]), keys[0][0], now_s=time.time()) == {}
+        assert backends[0].pid not in (None, pid)
+        ping(spaces[0], str(MESH[1][0]))
+
+        backends[0].remove()
+        backends[0].remove()
+        assert Links(sockets[0]).get("chita-wg") is None
+        assert backends[0].pid is None
+
+
+def test_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without wireguard-go the error says what to install."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(EngineError, match="install the package wireguard-go"):
+        WireguardGo("chita-wg", directory=tmp_path).ensure()
+
+
+def wait_until(condition: object, *, timeout_s: float = 5.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "condition not met in time"
