@@ -13,7 +13,7 @@ from typing import Any
 
 from chita.convert.fields import Field, Metadata
 from chita.convert.label_selector import Selects, selector_text
-from chita.convert.network_policy import V3Policy, network_text, refuse_unknown, v3_rule
+from chita.convert.network_policy import V3Policy, network_text, v3_rule
 from chita.convert.ports import ANY_PROTOCOL, PortsByProtocol, V3Port, port_name, port_range
 from chita.errors import ConvertError
 from chita.model.policy import Direction
@@ -34,6 +34,7 @@ def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
     try:
         metadata = Metadata(field)
         spec = field["spec"]
+        spec.only("tier", "priority", "subject", "ingress", "egress")
         v3: dict[str, Any] = {
             "tier": spec["tier"].one_of(TIERS),
             "order": _priority(spec["priority"]),
@@ -83,7 +84,7 @@ def _fail_closed(rule: Field) -> tuple[list[dict[str, Any]], str]:
 
 def _subject(subject: Field) -> dict[str, str]:
     """Return the v3 selectors of a policy's subject: exactly one of namespaces and pods."""
-    refuse_unknown(subject, {"namespaces", "pods"})
+    subject.only("namespaces", "pods")
     namespaces, pods = subject["namespaces"], subject["pods"]
     if namespaces.is_set == pods.is_set:
         raise subject.error("must have exactly one of namespaces and pods")
@@ -96,7 +97,7 @@ def _subject(subject: Field) -> dict[str, str]:
 
 
 def _pods(pods: Field) -> dict[str, str]:
-    refuse_unknown(pods, {"namespaceSelector", "podSelector"})
+    pods.only("namespaceSelector", "podSelector")
     # Neither may be unset in this API: unset is empty, which selects all.
     namespaces = Field(pods["namespaceSelector"].map(), pods["namespaceSelector"].path)
     return {
@@ -107,7 +108,7 @@ def _pods(pods: Field) -> dict[str, str]:
 
 def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
     peers_name = _PEERS[direction]
-    refuse_unknown(rule, {"name", "action", "protocols", peers_name})
+    rule.only("name", "action", "protocols", peers_name)
     action = rule["action"].one_of(_ACTIONS)
     name = rule["name"].text()
     metadata = {"metadata": {"annotations": {"name": name}}} if name else {}
@@ -125,8 +126,8 @@ def _peer(peer: Field, direction: Direction) -> dict[str, Any]:
     known = {"namespaces", "pods"}
     if direction is Direction.EGRESS:
         known.add("networks")
-    refuse_unknown(peer, known)
-    if len(peer.map()) != 1:
+    peer.only(*known)
+    if _count(peer) != 1:
         raise peer.error(f"must have exactly one of {', '.join(sorted(known))}")
     if peer["namespaces"].is_set:
         return {"namespaceSelector": selector_text(peer["namespaces"], Selects.NAMESPACES)}
@@ -142,10 +143,10 @@ def _peer(peer: Field, direction: Direction) -> dict[str, Any]:
 def _ports(protocols: Field) -> list[tuple[str, list[V3Port]]]:
     collected = PortsByProtocol()
     for entry in protocols.items():
-        refuse_unknown(entry, {*_PROTOCOLS, "destinationNamedPort"})
-        if len(entry.map()) != 1:
+        entry.only(*_PROTOCOLS, "destinationNamedPort")
+        if _count(entry) != 1:
             raise entry.error("must have exactly one of tcp, udp, sctp, destinationNamedPort")
-        (name,) = entry.map()
+        (name,) = [name for name in entry.map() if entry[name].is_set]
         if name == "destinationNamedPort":
             collected.add(ANY_PROTOCOL, port_name(entry[name]))
         else:
@@ -154,14 +155,19 @@ def _ports(protocols: Field) -> list[tuple[str, list[V3Port]]]:
 
 
 def _port(protocol: Field) -> V3Port | None:
-    refuse_unknown(protocol, {"destinationPort"})
+    protocol.only("destinationPort")
     port = protocol["destinationPort"]
     if not port.is_set:
         return None
-    refuse_unknown(port, {"number", "range"})
-    if len(port.map()) != 1:
+    port.only("number", "range")
+    if _count(port) != 1:
         raise port.error("must have exactly one of number and range")
     if port["number"].is_set:
         return port_range(port["number"], Field(None))
-    refuse_unknown(port["range"], {"start", "end"})
+    port["range"].only("start", "end")
     return port_range(port["range"]["start"], port["range"]["end"])
+
+
+def _count(field: Field) -> int:
+    """Return how many fields of a map are set."""
+    return sum(value is not None for value in field.map().values())

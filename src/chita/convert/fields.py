@@ -7,6 +7,7 @@ user can find, such as ``spec.ingress[0].from[1].ipBlock.cidr``.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -46,6 +47,17 @@ class Field:
         if not isinstance(self.value, Mapping):
             raise self.error(f"must be a map, not {_shown(self.value)}")
         return self.value
+
+    def only(self, *known: str) -> None:
+        """Raise unless the fields of this map are all *known*.
+
+        For policies: a restriction under a name nobody knows, if ignored, would widen the rule.
+        """
+        unknown = sorted(self.map().keys() - set(known))
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            mend = f"write {near[0]}" if near else f"known are {', '.join(sorted(known))}"
+            raise self[unknown[0]].error(f"is not a field here; {mend}")
 
     def items(self) -> Iterator[Field]:
         """Yield the elements of a list; none when unset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from chita.convert.fields import Field, Metadata
 from chita.convert.rules import allow_all
@@ -110,24 +110,35 @@ def named_ports(spec: Field) -> tuple[NamedPort, ...]:
 
     A sidecar is an init container that keeps running (``restartPolicy: Always``, KEP-753).
     """
-    containers = list(spec["containers"].items())
-    containers += [
-        container
-        for container in spec["initContainers"].items()
-        if container["restartPolicy"].text() == "Always"
+    ports = [
+        NamedPort(
+            port["name"].text(),
+            port["protocol"].one_of(_PROTOCOLS, TCP),
+            port["containerPort"].integer(0, low=1, high=65535),
+        )
+        for port in _ports(spec)
     ]
-    return tuple(
-        [
-            NamedPort(
-                port["name"].text(),
-                port["protocol"].one_of(_PROTOCOLS, TCP),
-                port["containerPort"].integer(0, low=1, high=65535),
-            )
-            for container in containers
-            for port in container["ports"].items()
-            if port["name"].text()
-        ]
-    )
+    return tuple([port for port in ports if port.name])
+
+
+def container_ports(spec: Field) -> tuple[tuple[int, int], ...]:
+    """Return protocol and number of each port that a pod's containers and sidecars declare."""
+    ports = [
+        (
+            port["protocol"].one_of(_PROTOCOLS, TCP),
+            port["containerPort"].integer(0, low=1, high=65535),
+        )
+        for port in _ports(spec)
+    ]
+    return tuple(sorted(set(ports)))
+
+
+def _ports(spec: Field) -> Iterator[Field]:
+    for container in spec["containers"].items():
+        yield from container["ports"].items()
+    for container in spec["initContainers"].items():
+        if container["restartPolicy"].text() == "Always":
+            yield from container["ports"].items()
 
 
 def namespace_profile_of(obj: Field) -> Profile:

@@ -59,6 +59,7 @@ def network_policy_spec(spec: Field) -> tuple[dict[str, Any], tuple[Problem, ...
     Raises:
         ConvertError: nothing can be made of it: its pod selector or its types mean nothing.
     """
+    spec.only("podSelector", "policyTypes", "ingress", "egress", "stagedAction")
     problems: list[Problem] = []
     v3: dict[str, Any] = {
         "tier": "default",
@@ -90,7 +91,7 @@ def _types(spec: Field) -> list[Direction]:
 def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
     """Return the v3 rules for one Kubernetes rule: protocols in order, peers within each."""
     peers_name = _PEERS[direction]
-    refuse_unknown(rule, {peers_name, "ports"})
+    rule.only(peers_name, "ports")
     peers = [_peer(peer) for peer in rule[peers_name].items()] or [{}]
     return [
         v3_rule(direction, protocol=protocol, peer=peer, ports=ports)
@@ -120,7 +121,7 @@ def v3_rule(
 def _ports(ports: Field) -> list[tuple[str, list[V3Port]]]:
     collected = PortsByProtocol()
     for entry in ports.items():
-        refuse_unknown(entry, {"protocol", "port", "endPort"})
+        entry.only("protocol", "port", "endPort")
         protocol = entry["protocol"].one_of({"TCP": "TCP", "UDP": "UDP", "SCTP": "SCTP"}, "TCP")
         collected.add(protocol, _port(entry))
     return collected.sorted()
@@ -141,12 +142,12 @@ def _port(entry: Field) -> V3Port | None:
 
 
 def _peer(peer: Field) -> dict[str, Any]:
-    refuse_unknown(peer, {"podSelector", "namespaceSelector", "ipBlock"})
+    peer.only("podSelector", "namespaceSelector", "ipBlock")
     block = peer["ipBlock"]
     if block.is_set:
         if peer["podSelector"].is_set or peer["namespaceSelector"].is_set:
             raise peer.error("ipBlock stands alone, without podSelector and namespaceSelector")
-        refuse_unknown(block, {"cidr", "except"})
+        block.only("cidr", "except")
         fields: dict[str, Any] = {"nets": [network_text(block["cidr"])]}
         if exceptions := [network_text(item) for item in block["except"].items()]:
             fields["notNets"] = exceptions
@@ -166,10 +167,3 @@ def network_text(field: Field) -> str:
         ConvertError: not a network, or a bare address.
     """
     return str(Cidr.parse_loose(field.network_text()))
-
-
-def refuse_unknown(field: Field, known: set[str]) -> None:
-    """Raise for a field that is not known: ignoring a restriction would widen the rule."""
-    unknown = sorted(set(field.map()) - known)
-    if unknown:
-        raise field[unknown[0]].error(f"is not a field here; known are {', '.join(sorted(known))}")

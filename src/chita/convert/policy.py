@@ -14,7 +14,12 @@ import msgspec
 from chita.convert.cluster_network_policy import cluster_network_policy
 from chita.convert.fields import Field, Metadata
 from chita.convert.network_policy import network_policy, network_policy_spec
-from chita.convert.rules import endpoint_selector, in_namespaces, rules, with_service_account
+from chita.convert.rules import (
+    endpoint_selector,
+    in_namespaces,
+    rules_fail_closed,
+    with_service_account,
+)
 from chita.errors import ConvertError
 from chita.model.labels import NAMESPACE
 from chita.model.policy import Direction, EntityRule, Policy, PolicyKind, Rule, StagedAction
@@ -38,6 +43,13 @@ _STAGED = frozenset(
 )
 
 
+_SPEC_FIELDS = (
+    "tier", "order", "selector", "serviceAccountSelector", "types", "ingress", "egress",
+    "performanceHints", "stagedAction",
+)  # fmt: skip
+_GLOBAL_SPEC_FIELDS = ("namespaceSelector", "doNotTrack", "preDNAT", "applyOnForward")
+
+
 class PolicyResult(msgspec.Struct, frozen=True):
     """A policy, or None when there is nothing to enforce, and what of the object got lost."""
 
@@ -59,12 +71,12 @@ def policy(obj: Mapping[str, Any], kind: PolicyKind) -> PolicyResult:
         case PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY:
             return _staged_kubernetes(obj)
         case _:
-            return PolicyResult(_v3_policy(Field(obj), kind))
+            return _v3_policy(Field(obj), kind)
     if v3.policy is None:
         (problem,) = v3.problems
         raise ConvertError(problem.message, field=problem.field)
     converted = _v3_policy(Field(v3.policy), kind)
-    return PolicyResult(_only_pods(converted), v3.problems)
+    return PolicyResult(_only_pods(converted.policy), v3.problems)
 
 
 def policy_key(obj: Mapping[str, Any], kind: PolicyKind) -> str:
@@ -74,20 +86,21 @@ def policy_key(obj: Mapping[str, Any], kind: PolicyKind) -> str:
     return f"{kind}/{namespace}/{metadata.name}"
 
 
-def _v3_policy(obj: Field, kind: PolicyKind) -> Policy:
+def _v3_policy(obj: Field, kind: PolicyKind) -> PolicyResult:
     metadata = Metadata(obj)
     namespace = metadata.in_namespace if kind in NAMESPACED else ""
     spec = obj["spec"]
-    ingress = rules(spec["ingress"], namespace)
-    egress = rules(spec["egress"], namespace)
-    return Policy(
+    spec.only(*_SPEC_FIELDS, *(() if namespace else _GLOBAL_SPEC_FIELDS))
+    ingress, problems = rules_fail_closed(spec["ingress"], namespace)
+    egress, egress_problems = rules_fail_closed(spec["egress"], namespace)
+    policy = Policy(
         kind=kind,
         namespace=namespace,
         name=metadata.name,
         tier=spec["tier"].text("default") or "default",
         order=spec["order"].number(),
         selector=_selector(spec, namespace),
-        types=_types(spec["types"], ingress, egress, kind),
+        types=_types(spec, kind),
         ingress=ingress,
         egress=egress,
         staged=spec["stagedAction"].one_of(StagedAction, StagedAction.SET)
@@ -97,6 +110,7 @@ def _v3_policy(obj: Field, kind: PolicyKind) -> Policy:
         pre_dnat=spec["preDNAT"].flag(),
         apply_on_forward=spec["applyOnForward"].flag(),
     )
+    return PolicyResult(policy, (*problems, *egress_problems))
 
 
 def _selector(spec: Field, namespace: str) -> Selector:
@@ -127,21 +141,20 @@ def _namespaced(selector: Selector) -> Selector:
     return And((has(NAMESPACE), selector)) if matches(selector, {}) else selector
 
 
-def _types(
-    types: Field, ingress: tuple[Rule, ...], egress: tuple[Rule, ...], kind: PolicyKind
-) -> frozenset[Direction]:
+def _types(spec: Field, kind: PolicyKind) -> frozenset[Direction]:
     """Return the directions a policy applies in; where it does not say, as v3 infers them.
 
     With only egress rules: Egress; else Ingress, and Egress if there are egress rules. A
     ClusterNetworkPolicy without rules applies nowhere.
     """
-    named = frozenset([item.one_of(Direction) for item in types.items()])
+    named = frozenset([item.one_of(Direction) for item in spec["types"].items()])
     if named:
         return named
     if kind is PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
         return frozenset()
-    inferred = {Direction.EGRESS} if egress else set()
-    if ingress or not egress:
+    has_ingress, has_egress = bool(spec["ingress"].value), bool(spec["egress"].value)
+    inferred = {Direction.EGRESS} if has_egress else set()
+    if has_ingress or not has_egress:
         inferred.add(Direction.INGRESS)
     return frozenset(inferred)
 
@@ -155,16 +168,18 @@ def _staged_kubernetes(obj: Mapping[str, Any]) -> PolicyResult:
     v3_spec, problems = network_policy_spec(spec)
     v3_spec["stagedAction"] = str(staged)
     v3 = Field({"metadata": dict(Field(obj)["metadata"].map()), "spec": v3_spec})
-    return PolicyResult(_v3_policy(v3, PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY), problems)
+    return PolicyResult(
+        _v3_policy(v3, PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY).policy, problems
+    )
 
 
-def _only_pods(policy: Policy) -> Policy:
+def _only_pods(policy: Policy | None) -> Policy | None:
     """Return *policy* with peers that name namespaces limited to what is in one.
 
     A ClusterNetworkPolicy's peers are pods. As v3 text, a namespace selector that asks for the
     absence of a label also matches hosts and global network sets.
     """
-    if policy.kind is not PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+    if policy is None or policy.kind is not PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
         return policy
     return msgspec.structs.replace(
         policy,

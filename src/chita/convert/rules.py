@@ -6,9 +6,11 @@ the shape of the selector, because a selector's identity names its address set.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from chita.convert.fields import Field
 from chita.convert.ports import PORT_NAME
-from chita.errors import ParseError
+from chita.errors import ConvertError, ParseError
 from chita.model.labels import NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX
 from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, Cidr, Family, PortRange, parse_protocol
 from chita.model.policy import (
@@ -20,6 +22,7 @@ from chita.model.policy import (
     Rule,
     ServiceRef,
 )
+from chita.model.problem import Problem
 from chita.model.selector import (
     All,
     And,
@@ -33,6 +36,14 @@ from chita.model.selector import (
     with_prefix,
 )
 
+_RULE_FIELDS = (
+    "action", "ipVersion", "protocol", "notProtocol", "icmp", "notICMP", "source", "destination",
+    "http", "metadata",
+)  # fmt: skip
+_ENTITY_RULE_FIELDS = (
+    "nets", "notNets", "selector", "notSelector", "namespaceSelector", "ports", "notPorts",
+    "serviceAccounts", "services",
+)  # fmt: skip
 _FAMILIES: dict[int, Family] = {4: 4, 6: 6}
 _ICMP_FAMILY: dict[int, Family] = {ICMP: 4, ICMPV6: 6}
 
@@ -41,13 +52,34 @@ def rules(field: Field, namespace: str) -> tuple[Rule, ...]:
     """Return the rules of a list such as ``spec.ingress``; *namespace* is the policy's, if any.
 
     Raises:
-        ConvertError: any of them means nothing. All are refused then: in a list of allowing and
-            denying rules, no part of it is sure to be narrower than the whole.
+        ConvertError: any of them means nothing.
     """
     return tuple([_rule(item, namespace) for item in field.items()])
 
 
+def rules_fail_closed(field: Field, namespace: str) -> tuple[tuple[Rule, ...], list[Problem]]:
+    """Return the rules of a list, and what in it means nothing.
+
+    No rule is wider for it: one that allows is left out, one that denies or passes becomes a Deny
+    of everything (as for a ClusterNetworkPolicy, calico 2.15).
+    """
+    good: list[Rule] = []
+    problems: list[Problem] = []
+    for item in field.items():
+        try:
+            good.append(_rule(item, namespace))
+        except ConvertError as error:
+            effect = "the rule is left out"
+            action = item.value.get("action") if isinstance(item.value, Mapping) else None
+            if action not in {"Allow", "Log"}:
+                good.append(Rule(action=Action.DENY))
+                effect = "a Deny of everything stands in its place"
+            problems.append(Problem(error.field, f"{error.message}; {effect}"))
+    return tuple(good), problems
+
+
 def _rule(field: Field, namespace: str) -> Rule:
+    field.only(*_RULE_FIELDS)
     protocol = _protocol(field["protocol"])
     source = _entity_rule(field["source"], namespace, protocol)
     destination = _entity_rule(field["destination"], namespace, protocol)
@@ -92,6 +124,7 @@ def _family(
 
 
 def _entity_rule(field: Field, namespace: str, protocol: int | None) -> EntityRule:
+    field.only(*_ENTITY_RULE_FIELDS)
     selector, not_selector = _selectors(field, namespace)
     ports, named_ports = _ports(field["ports"], protocol)
     not_ports, not_named_ports = _ports(field["notPorts"], protocol)
@@ -137,6 +170,7 @@ def _both(first: Selector | None, second: Selector | None) -> Selector | None:
 
 
 def _service_accounts(field: Field) -> Selector | None:
+    field.only("names", "selector")
     selector = endpoint_selector(field["selector"])
     if selector is not None:
         selector = with_prefix(selector, SERVICE_ACCOUNT_PREFIX)
@@ -236,6 +270,7 @@ def _port_text(item: Field) -> str | int:
 def _service(field: Field, namespace: str) -> ServiceRef | None:
     if not field.is_set:
         return None
+    field.only("name", "namespace")
     of = field["namespace"].text(namespace) or namespace
     if not of:
         raise field["namespace"].error("must be set: this policy has no namespace of its own")
@@ -247,6 +282,7 @@ def _icmp(field: Field, protocol: int | None) -> IcmpMatch | None:
         return None
     if protocol not in _ICMP_FAMILY:
         raise field.error("needs protocol ICMP or ICMPv6")
+    field.only("type", "code")
     kind, code = field["type"], field["code"]
     if code.is_set and not kind.is_set:
         raise code.error("needs type")
@@ -259,6 +295,7 @@ def _icmp(field: Field, protocol: int | None) -> IcmpMatch | None:
 def _http(field: Field) -> HttpMatch | None:
     if not field.is_set:
         return None
+    field.only("methods", "paths")
     paths: list[HttpPath] = []
     for item in field["paths"].items():
         exact, prefix = item["exact"].text(), item["prefix"].text()

@@ -8,7 +8,7 @@ left out; the others stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,12 +17,14 @@ from chita.convert import calico, fabric
 from chita.convert.assignment import DEFAULT_POOLS, assigned, namespace_labels
 from chita.convert.entities import SETTINGS_KINDS, conversion, group_kind
 from chita.convert.fields import Field, Metadata
-from chita.convert.kubernetes import DEFAULT_SERVICE_ACCOUNT
+from chita.convert.kubernetes import DEFAULT_SERVICE_ACCOUNT, container_ports
 from chita.convert.service_endpoints import derived_slices
 from chita.convert.workloads import WORKLOAD_KINDS, place, pods_of
 from chita.errors import ConvertError
 from chita.model.cluster import ClusterState, Entity, Put, fold
 from chita.model.ippool import IPPool
+from chita.model.net import Address, Cidr
+from chita.model.node import Node
 from chita.model.problem import Problem
 
 Object = Mapping[str, Any]
@@ -51,6 +53,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     """A cluster, and what of the objects it was made of did not get into it."""
 
     cluster: ClusterState
+    listeners: dict[str, tuple[tuple[int, int], ...]] = {}
+    """Protocol and number of each port that a pod's containers declare, by the endpoint's key."""
     problems: tuple[ObjectProblem, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -113,8 +117,18 @@ def cluster_from_objects(objects: Sequence[Object]) -> World:
     _expand(found, workloads)
     _place(found)
     _imply_accounts_and_namespaces(found)
+    cluster = _cluster(found)
+    pods = {key[2:]: Field(obj)["spec"] for key, (_, obj) in found.known.items() if key[1] == "Pod"}
+    listeners = {
+        f"{namespace}/{name}": container_ports(spec)
+        for (namespace, name), spec in pods.items()
+        if f"{namespace}/{name}" in cluster.workloads
+    }
     return World(
-        cluster=_cluster(found), problems=tuple(found.problems), notices=tuple(found.notices)
+        cluster=cluster,
+        listeners=listeners,
+        problems=tuple(found.problems),
+        notices=tuple(found.notices),
     )
 
 
@@ -214,7 +228,7 @@ def _cluster(found: _Objects) -> ClusterState:
     if not any(isinstance(entity, IPPool) for entity in entities):
         entities += DEFAULT_POOLS
     state = fold(ClusterState(), [Put(entity) for entity in entities])
-    return _with_slices(_with_addresses(found, state))
+    return _with_slices(_with_addresses(found, _with_mesh(state)))
 
 
 def _settings(found: _Objects, configurations: Sequence[tuple[int, dict[str, Any]]]) -> Entity:
@@ -223,6 +237,27 @@ def _settings(found: _Objects, configurations: Sequence[tuple[int, dict[str, Any
         for problem in fabric.settings([obj])[1]:
             found.problems.append(ObjectProblem(index, problem))
     return settings
+
+
+def _with_mesh(state: ClusterState) -> ClusterState:
+    """Give each node that has none its mesh addresses, in the order of names."""
+    taken = {address for node in state.nodes.values() for address in node.mesh_addresses}
+    nodes: list[Node] = []
+    free = {net: _hosts(net, taken) for net in state.setting.mesh_cidrs}
+    for name in sorted(state.nodes):
+        node = state.nodes[name]
+        missing = [net for net in free if node.mesh(net.family) is None]
+        found = [next(free[net], None) for net in missing]
+        mesh = [*node.mesh_addresses, *[address for address in found if address is not None]]
+        nodes.append(msgspec.structs.replace(node, mesh_addresses=tuple(mesh)))
+    return fold(state, [Put(node) for node in nodes])
+
+
+def _hosts(net: Cidr, taken: Container[Address]) -> Iterator[Address]:
+    """Yield the addresses of *net* that are not *taken*, without the network's own."""
+    for ordinal in range(1, net.size):
+        if (address := net.address + ordinal) not in taken:
+            yield address
 
 
 def _with_addresses(found: _Objects, state: ClusterState) -> ClusterState:
