@@ -45,7 +45,7 @@ def validate(obj: Raw) -> list[Problem]:
 
 def _problems(obj: Any, path: str) -> Iterator[Problem]:
     if not isinstance(obj, Mapping):
-        yield Problem(path, "is not an object with apiVersion, kind and metadata")
+        yield Problem(path.removesuffix("."), "is not an object with apiVersion, kind, metadata")
         return
     for field in ("apiVersion", "kind"):
         if not isinstance(obj.get(field), str) or not obj[field]:
