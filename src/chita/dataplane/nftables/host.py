@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from chita.dataplane.nftables.objects import (
+    NFPROTO_IPV4,
     NFPROTO_IPV6,
     Accept,
     AnonymousLookup,
@@ -37,7 +38,7 @@ from chita.dataplane.nftables.objects import (
 from chita.dataplane.nftables.policy import EndpointClass
 from chita.dataplane.nftables.sets import ADDRESS_TYPE, FAMILIES
 from chita.desired.policy import EndpointPolicy
-from chita.model.net import ICMPV6, Cidr
+from chita.model.net import ICMPV6, TCP, Cidr
 from chita.model.policy import Direction
 from chita.model.settings import HostAction
 
@@ -66,10 +67,8 @@ _ESTABLISHED = CtStateIn(frozenset({CtState.ESTABLISHED, CtState.RELATED}))
 _INVALID = CtStateIn(frozenset({CtState.INVALID}))
 _FROM_ANY = Compare(Field.IIFNAME, ANY_WORKLOAD)
 _TO_ANY = Compare(Field.OIFNAME, ANY_WORKLOAD)
-_ICMPV6: tuple[Statement, ...] = (
-    Compare(Field.NFPROTO, NFPROTO_IPV6),
-    Compare(Field.L4PROTO, ICMPV6),
-)
+_IPV4, _IPV6 = Compare(Field.NFPROTO, NFPROTO_IPV4), Compare(Field.NFPROTO, NFPROTO_IPV6)
+_ICMPV6: tuple[Statement, ...] = (_IPV6, Compare(Field.L4PROTO, ICMPV6))
 
 
 def base_chains(endpoint_to_host: HostAction) -> list[Chain]:
@@ -94,8 +93,8 @@ def _prerouting() -> Chain:
                 Accept(),
             )
         ),
-        Rule((Lookup((Field.IIFNAME, Field.IP_SADDR), SOURCES[4]), Accept())),
-        Rule((Lookup((Field.IIFNAME, Field.IP6_SADDR), SOURCES[6]), Accept())),
+        Rule((_IPV4, Lookup((Field.IIFNAME, Field.IP_SADDR), SOURCES[4]), Accept())),
+        Rule((_IPV6, Lookup((Field.IIFNAME, Field.IP6_SADDR), SOURCES[6]), Accept())),
         Rule((Counter(), Drop()), "source is not the workload's address"),
     )
     return Chain("raw-prerouting", rules, Hook(ChainType.FILTER, "prerouting", RAW))
@@ -103,7 +102,7 @@ def _prerouting() -> Chain:
 
 def _clamp_mss() -> Chain:
     """Before the short-cut for established flows: a SYN with ACK is established already."""
-    rules = (Rule((SynOnly(), ClampMss())),)
+    rules = (Rule((Compare(Field.L4PROTO, TCP), SynOnly(), ClampMss())),)
     return Chain("mangle-forward", rules, Hook(ChainType.FILTER, "forward", MANGLE))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from chita.dataplane.nftables.host import ANY_WORKLOAD
 from chita.dataplane.nftables.objects import (
+    NFPROTO_IPV4,
+    NFPROTO_IPV6,
     Chain,
     ChainType,
     Compare,
@@ -22,6 +24,7 @@ from chita.model.net import Cidr
 
 MASQUERADE_SOURCES = {4: "masquerade-sources4", 6: "masquerade-sources6"}
 CLUSTER_NETWORKS = {4: "cluster-networks4", 6: "cluster-networks6"}
+_NFPROTO = {4: NFPROTO_IPV4, 6: NFPROTO_IPV6}
 _SOURCE = {4: Field.IP_SADDR, 6: Field.IP6_SADDR}
 _DESTINATION = {4: Field.IP_DADDR, 6: Field.IP6_DADDR}
 
@@ -35,6 +38,7 @@ def nat_chain() -> Chain:
         Rule(
             (
                 Compare(Field.OIFNAME, ANY_WORKLOAD, Sense.IS_NOT),
+                Compare(Field.NFPROTO, _NFPROTO[family]),
                 Lookup((_SOURCE[family],), MASQUERADE_SOURCES[family]),
                 Lookup((_DESTINATION[family],), CLUSTER_NETWORKS[family], Sense.IS_NOT),
                 Masquerade(),

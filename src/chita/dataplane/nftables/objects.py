@@ -108,7 +108,7 @@ class CtStateIn(msgspec.Struct, frozen=True, tag=True):
 
 
 class SynOnly(msgspec.Struct, frozen=True, tag=True):
-    """The packet opens a TCP connection, either way: SYN set, RST not."""
+    """The TCP packet opens a connection, either way: SYN set, RST not."""
 
 
 Match = Compare | AnonymousLookup | Lookup
@@ -194,7 +194,11 @@ Statement = (
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """Statements in order; the first match that fails ends it."""
+    """Statements in order; the first match that fails ends it.
+
+    Nothing is implied: before a field of one family or protocol is read, a match has made sure of
+    that family or protocol (nft adds such matches to text; raw netlink does not).
+    """
 
     statements: tuple[Statement, ...]
     comment: str = ""

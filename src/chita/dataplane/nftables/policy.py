@@ -116,11 +116,17 @@ def _rules(
 def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> Chain:
     """Return a chain that does *outcome* when each group has a member that matches.
 
-    One rule a group (``neither this nor that: return``), however many alternatives there are:
-    the cross product never comes up. A return here continues the policy, so it cannot express
+    The packet is known to match *conditions.always*, whose first is its family: groups exist only
+    for rules that read addresses. Each group is one rule (``neither this nor that: return``), so
+    that the cross product never comes up. A return here continues the policy, so it cannot express
     Pass, whose groups are multiplied out (two or four rules, in practice).
     """
-    leave = [Rule((*(negated(match) for match in group), Return())) for group in conditions.groups]
+    # What reads an address must be sure of the family, in each rule anew.
+    family = conditions.always[:1]
+    leave = [
+        Rule((*family, *(negated(match) for match in group), Return()))
+        for group in conditions.groups
+    ]
     return Chain(f"block-{names.digest(key)}", (*leave, Rule(outcome)))
 
 

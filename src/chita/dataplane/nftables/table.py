@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from chita.dataplane.nftables.libnft import Libnft
+from chita.dataplane.nftables.nfnetlink import Nfnetlink
 from chita.dataplane.nftables.objects import TABLE
 from chita.dataplane.nftables.outline import Outline
 from chita.dataplane.nftables.read import read_outline
-from chita.dataplane.nftables.transaction import Transaction, render_transaction
+from chita.dataplane.nftables.transaction import Transaction
 
 
 class Table(Protocol):
@@ -37,6 +38,7 @@ class KernelTable:
 
     def __init__(self) -> None:
         self._nft = Libnft()
+        self._netlink = Nfnetlink()
 
     def read(self) -> Outline | None:
         """Return what the table holds, or None when there is none."""
@@ -47,4 +49,4 @@ class KernelTable:
 
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once."""
-        self._nft.run(render_transaction(transaction))
+        self._netlink.commit(transaction)

@@ -1,0 +1,181 @@
+"""The socket to nf_tables: batches in, answers out. The only raw netlink of this package.
+
+A socket belongs to the network namespace in which it was opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+from chita.dataplane.nftables.attributes import Flag, Message, batch_mark, message
+from chita.dataplane.nftables.transaction import (
+    Operation,
+    Transaction,
+    render_transaction,
+)
+from chita.dataplane.nftables.wire import encode
+from chita.errors import KernelError, UnsupportedError
+
+_NETLINK_NETFILTER = 12
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_ERROR, _HAS_TLVS = 2, 0x200
+"""NLMSG_ERROR, NLM_F_ACK_TLVS."""
+_RECEIVE_BYTES = 1 << 16
+_TIMEOUT_S = 30
+"""A commit waits for the kernel's lock: another's very large ruleset may hold it for seconds."""
+
+_NLMSGHDR = struct.Struct("=IHHII")
+
+
+class Nfnetlink:
+    """One netlink socket of family netfilter. Not for two threads at once."""
+
+    def __init__(self) -> None:
+        """Open the socket in the calling thread's network namespace.
+
+        Raises:
+            UnsupportedError: the kernel has no netfilter netlink.
+        """
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        except OSError as error:
+            raise UnsupportedError(
+                f"open a netfilter netlink socket, which policy needs: {error}; "
+                "load the kernel module nfnetlink"
+            ) from error
+        self._socket.bind((0, 0))
+        self._socket.settimeout(_TIMEOUT_S)
+        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
+        self._seq = 0
+        self._send_bytes = 0
+
+    def commit(self, transaction: Transaction) -> None:
+        """Make all of *transaction* take effect at once.
+
+        Raises:
+            KernelError: refused; the message has the first operation refused and why.
+        """
+        batch, operations = self._batch(transaction)
+        if not operations:
+            return
+        self._make_room(len(batch))
+        try:
+            self._socket.send(batch)
+            self._await_answer(operations)
+        except OSError as error:
+            raise KernelError(
+                f"nftables transaction of {len(transaction)} operations: {error}",
+                errno=error.errno or 0,
+            ) from error
+
+    def _batch(self, transaction: Transaction) -> tuple[bytes, dict[int, Operation]]:
+        """Return the batch and its operations by sequence number."""
+        first = self._seq + 1
+        steps = list(encode(transaction))
+        operations: dict[int, Operation] = {}
+        pieces = [batch_mark(Message.BATCH_BEGIN, first)]
+        last = first + len(steps)
+        for seq, (step, (kind, flags, attributes)) in enumerate(steps, start=first + 1):
+            # One acknowledgement, of the last message, comes after the commit; errors come anyway.
+            asked = flags | Flag.ACK if seq == last else flags
+            pieces.append(message(kind, asked, seq, attributes))
+            operations[seq] = step
+        self._seq = last + 1
+        pieces.append(batch_mark(Message.BATCH_END, self._seq))
+        return b"".join(pieces), operations
+
+    def _make_room(self, size: int) -> None:
+        """Let a message of *size* bytes be sent: the kernel takes a batch in one piece only."""
+        if size > self._send_bytes:
+            self._send_bytes = 2 * size + (1 << 16)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, self._send_bytes)
+            # Refusals may be as many as messages.
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, self._send_bytes)
+
+    def _await_answer(self, operations: dict[int, Operation]) -> None:
+        refused: KernelError | None = None
+        begin, last = min(operations) - 1, max(operations)
+        while True:
+            for kind, seq, flags, body in _messages(self._socket.recv(_RECEIVE_BYTES)):
+                if kind != _ERROR or not begin <= seq <= last:
+                    continue
+                number = -struct.unpack_from("=i", body)[0]
+                if number and refused is None:
+                    refused = _refusal(operations.get(seq), number, _explanation(body, flags))
+                if seq in (begin, last):
+                    if refused is not None:
+                        self._drain()
+                        raise refused
+                    return
+
+    def _drain(self) -> None:
+        """Read what else was answered, so that the next transaction does not."""
+        self._socket.setblocking(False)
+        try:
+            while self._socket.recv(_RECEIVE_BYTES):
+                pass
+        except BlockingIOError:
+            pass
+        finally:
+            self._socket.settimeout(_TIMEOUT_S)
+
+    def read_generation(self) -> int:
+        """Return the number of the last commit, anybody's, in this namespace.
+
+        Raises:
+            KernelError: no answer.
+        """
+        self._seq += 1
+        try:
+            self._socket.send(message(Message.GETGEN, 0, self._seq))
+            while True:
+                for kind, seq, _, body in _messages(self._socket.recv(_RECEIVE_BYTES)):
+                    if kind == Message.NEWGEN and seq == self._seq:
+                        # nfgenmsg, then NFTA_GEN_ID, the first attribute.
+                        generation: int = struct.unpack_from("!I", body, 8)[0]
+                        return generation
+        except OSError as error:
+            raise KernelError(
+                f"read nftables generation: {error}", errno=error.errno or 0
+            ) from error
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _messages(answer: bytes) -> list[tuple[int, int, int, bytes]]:
+    """Return type, sequence number, flags and body of each message."""
+    found = []
+    at = 0
+    while at + 16 <= len(answer):
+        size, kind, flags, seq, _ = _NLMSGHDR.unpack_from(answer, at)
+        found.append((kind, seq, flags, answer[at + 16 : at + size]))
+        at += (size + 3) & ~3
+    return found
+
+
+def _explanation(body: bytes, flags: int) -> str:
+    """Return the kernel's words about an error, where it has any (NLMSGERR_ATTR_MSG)."""
+    at = 20  # the error number and the header of what was sent
+    while flags & _HAS_TLVS and at + 4 <= len(body):
+        size, kind = struct.unpack_from("=HH", body, at)
+        if kind == 1:
+            return body[at + 4 : at + size].rstrip(b"\0").decode(errors="replace")
+        at += max(4, (size + 3) & ~3)
+    return ""
+
+
+def _refusal(step: Operation | None, number: int, words: str) -> KernelError:
+    name = errno.errorcode.get(number, str(number))
+    reason = words or os.strerror(number)
+    what = "as a whole"
+    if step is not None:
+        what = f"at '{render_transaction((step,)).partition(chr(10))[0][:200]}'"
+    mend = "; run as root, with CAP_NET_ADMIN" if number == errno.EPERM else ""
+    return KernelError(f"nftables transaction {what}: {name} ({reason}){mend}", errno=number)
