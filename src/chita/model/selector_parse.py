@@ -50,6 +50,8 @@ _STRING = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _CALL = re.compile(r"(all|global|has)\(")
 _OPERATOR = re.compile(r"==|!=|contains|starts[ \t]*with|ends[ \t]*with|not[ \t]*in|in")
 
+_HALF_OPERATOR = re.compile(r"(?:=(?!=)|&(?!&)|\|(?!\|))")
+
 _COMPARISONS: dict[str, type[Equals | Differs | Contains | StartsWith | EndsWith]] = {
     "==": Equals,
     "!=": Differs,
@@ -232,8 +234,12 @@ class _Reader:
         self.position = space.end()
 
     def _unexpected(self, expected: str) -> ParseError:
+        single = _HALF_OPERATOR.match(self.text, self.position)
         if self.at_end:
             found = "the end"
+        elif single is not None:
+            message = f"'{single[0]}' is not an operator; write {single[0] * 2}"
+            return ParseError(message, position=self.position)
         elif self.text[self.position] in "\r\n":
             found = "a line break (write the selector on one line)"
         else:

@@ -81,8 +81,10 @@ def _verdicts(documents: Documents) -> list[Verdict]:
 
 
 def _checked(entry: Entry) -> Verdict:
-    problems = tuple(object_problems(entry.raw))
-    lines = tuple(entry.line_of(problem.field) for problem in problems)
+    found = [(entry.line_of(problem.field), problem) for problem in object_problems(entry.raw)]
+    # In the order of the file, where several are to be mended.
+    found.sort(key=lambda pair: pair[0])
+    lines, problems = tuple(line for line, _ in found), tuple(problem for _, problem in found)
     return _verdict(entry, problems, lines)
 
 

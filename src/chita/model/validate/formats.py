@@ -63,8 +63,8 @@ def _parse(text: str) -> Selector | str:
     try:
         return parse_selector(text)
     except ParseError as error:
-        where = "" if error.position is None else f" at character {error.position + 1}"
-        return f"'{text}' is not a selector: {error}{where}"
+        where = "" if error.position is None else f", at character {error.position + 1}"
+        return f"'{text}' is not a selector{where}: {error}"
 
 
 def _has_global(selector: Selector) -> bool:
