@@ -7,7 +7,7 @@ there is nothing to do, so a restarted agent that finds its own work writes noth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -26,6 +26,19 @@ class Plan(msgspec.Struct, Generic[K, V], frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.put or self.remove)
+
+
+class Entries(Protocol[K, V]):
+    """A table of the kernel with one value to a key, or its fake."""
+
+    def read(self) -> dict[K, V]:
+        """Return all entries."""
+
+    def put(self, key: K, value: V, /) -> None:
+        """Make *value* the one of *key*."""
+
+    def remove(self, key: K, /) -> None:
+        """Remove the entry; one that is not there is removed already."""
 
 
 def plan(desired: Mapping[K, V], actual: Mapping[K, V | object]) -> Plan[K, V]:
@@ -60,3 +73,12 @@ def apply(
         except KernelError as error:
             refused[key] = error
     return refused
+
+
+def sync(desired: Mapping[K, V], entries: Entries[K, V]) -> dict[K, KernelError]:
+    """Make *entries* hold exactly *desired*; return what the kernel refused, by key.
+
+    Raises:
+        KernelError: they could not be read.
+    """
+    return apply(plan(desired, entries.read()), entries.put, entries.remove)

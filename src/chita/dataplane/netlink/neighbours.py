@@ -2,19 +2,18 @@
 
 Both are static: nothing here waits for ARP, neighbour discovery or learning. A permanent entry is
 never collected, and an answer on the wire does not change it (NUD_PERMANENT, linux/neighbour.h).
+`chita.dataplane.plan.sync` makes either of them hold exactly what is desired.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
 from socket import AF_INET, AF_INET6
 
 from chita.dataplane.netlink import numbers as nl
 from chita.dataplane.netlink.message import attribute, attributes, mac_bytes, mac_text
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.plan import apply, plan
 from chita.errors import KernelError
 from chita.model.net import Address
 
@@ -93,20 +92,6 @@ class ForwardingEntries:
         body = _NDMSG.pack(_AF_BRIDGE, self._index, 0, nl.NTF_SELF, 0)
         body += attribute(nl.NDA_LLADDR, mac_bytes(mac))
         _remove(self._socket, body, f"remove forwarding entry {mac} from link {self._index}")
-
-
-def sync_neighbours(
-    desired: Mapping[Address, str], neighbours: Neighbours
-) -> dict[Address, KernelError]:
-    """Make *neighbours* hold exactly *desired*; return what the kernel refused."""
-    return apply(plan(desired, neighbours.read()), neighbours.put, neighbours.remove)
-
-
-def sync_forwarding(
-    desired: Mapping[str, Address], entries: ForwardingEntries
-) -> dict[str, KernelError]:
-    """Make *entries* hold exactly *desired*; return what the kernel refused."""
-    return apply(plan(desired, entries.read()), entries.put, entries.remove)
 
 
 def _if_index(index: int) -> bytes:

@@ -10,6 +10,7 @@ import errno
 import struct
 from collections.abc import Mapping
 from socket import AF_INET, AF_INET6
+from typing import Protocol
 
 import msgspec
 
@@ -159,7 +160,20 @@ class RouteTable:
         )
 
 
-def sync_routes(desired: Mapping[Cidr, Route], table: RouteTable) -> dict[Cidr, KernelError]:
+class Routes(Protocol):
+    """What `sync_routes` needs of a table: `RouteTable`, or its fake."""
+
+    def read(self) -> dict[Cidr, Route | Foreign]:
+        """Return all routes by destination."""
+
+    def put(self, route: Route) -> None:
+        """Make *route* the one to its destination."""
+
+    def remove(self, dst: Cidr) -> None:
+        """Remove every route to *dst*."""
+
+
+def sync_routes(desired: Mapping[Cidr, Route], table: Routes) -> dict[Cidr, KernelError]:
     """Make *table* hold exactly *desired*; return what the kernel refused, by destination.
 
     Raises:

@@ -11,15 +11,10 @@ import hashlib
 from collections.abc import Iterable
 
 from chita.dataplane.netlink.links import InterfaceAddress, Link, Links, VxlanParameters
-from chita.dataplane.netlink.neighbours import (
-    ForwardingEntries,
-    Neighbours,
-    sync_forwarding,
-    sync_neighbours,
-)
+from chita.dataplane.netlink.neighbours import ForwardingEntries, Neighbours
 from chita.dataplane.netlink.offload import TxChecksum, put_tx_checksum
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.plan import apply, plan
+from chita.dataplane.plan import apply, plan, sync
 from chita.desired.tunnels import Vxlan
 from chita.errors import KernelError
 from chita.model.net import Address
@@ -56,9 +51,9 @@ def sync_vxlan(
     vteps = desired.vteps.values()
     # Forwarding first: a neighbour whose frames go nowhere would drop what it attracts.
     outer = {it.mac: it.outer for it in vteps if it.outer.family == desired.local.family}
-    entries = sync_forwarding(outer, ForwardingEntries(socket, link.index))
+    entries = sync(outer, ForwardingEntries(socket, link.index))
     inner = {address: it.mac for it in vteps for address in it.inner}
-    neighbours = sync_neighbours(inner, Neighbours(socket, link.index))
+    neighbours = sync(inner, Neighbours(socket, link.index))
     refused |= {f"forwarding entry {mac}": error for mac, error in entries.items()}
     return refused | {f"neighbour {it}": error for it, error in neighbours.items()}
 
