@@ -6,7 +6,6 @@ rotate them by accident (it would break every tunnel until all others have heard
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -83,15 +82,6 @@ def wireguard_private_key(state_dir: Path) -> str:
     return file.read_text().strip()
 
 
-def vtep_mac(node: str) -> str:
-    """Return the MAC of a node's VXLAN device: made from its name, so that restarts keep it.
-
-    Locally administered, unicast (IEEE 802 section 8.2: bit 1 of the first octet set, bit 0 clear).
-    """
-    digest = hashlib.blake2b(node.encode(), digest_size=5).digest()
-    return ":".join(f"{octet:02x}" for octet in (0x66, *digest))
-
-
 def write_private(file: Path, content: bytes) -> None:
     """Write *file* whole or not at all, readable by its owner alone."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -105,9 +95,8 @@ def write_private(file: Path, content: bytes) -> None:
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What others must know to reach this node, and the secret behind it."""
+    """What others must know to reach this node."""
 
     node: str
-    wireguard_private_key: str
     wireguard_public_key: str
     vtep_mac: str

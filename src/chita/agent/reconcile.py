@@ -17,7 +17,7 @@ import msgspec
 
 from chita.agent.view import ClusterView
 from chita.api.watch import Batch
-from chita.compute.incremental import IncrementalPolicy
+from chita.compute.policy import policy_state
 from chita.compute.node import desired_node_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
@@ -57,7 +57,7 @@ class Reconciler:
         view: ClusterView,
         applier: Applier,
         *,
-        local: Callable[[], FabricNode],
+        record: Callable[[ClusterState], FabricNode],
         node: str,
         kernel: Executor,
         resync_s: float,
@@ -65,12 +65,12 @@ class Reconciler:
     ) -> None:
         self._view = view
         self._applier = applier
-        self._local = local
-        self._node = node
+        self._record = record
+        self.node = node
         self._kernel = kernel
         self._resync_s = resync_s
         self._retry_s = retry_s
-        self._policy = IncrementalPolicy(node)
+        self._policy = node
         self._wake = asyncio.Event()
         self._applied = asyncio.Condition()
         self._pending: list[Change] = []
@@ -135,12 +135,14 @@ class Reconciler:
         started = time.perf_counter()
         pending, self._pending = self._pending, []
         reread, self._reread = self._reread, False
-        # Our own record is the truth for us at once, not only when the API has echoed it.
-        pending.append(Put(self._local()))
         self.cluster = fold(self.cluster, pending)
-        policy = self._policy.apply(pending)
-        reached = paths(self.cluster, self._node)
-        state = desired_node_state(self.cluster, self._node, reached, policy)
+        # Our own record is the truth for us at once, not only when the API has echoed it.
+        own: Change = Put(self._record(self.cluster))
+        pending.append(own)
+        self.cluster = fold(self.cluster, [own])
+        policy = policy_state(self.cluster, self._policy)
+        reached = paths(self.cluster, self.node)
+        state = desired_node_state(self.cluster, self.node, reached, policy)
         loop = asyncio.get_running_loop()
         applied = await loop.run_in_executor(
             self._kernel, lambda: self._applier.apply(state, reread=reread)

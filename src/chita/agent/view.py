@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chita.api.kinds import CORE, Resource
+from chita.api.kinds import Resource
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed
 from chita.convert.entities import SETTINGS_KINDS, changes, group_kind, removals
 from chita.convert.fabric import settings
@@ -25,6 +25,10 @@ ObjectId = tuple[str, str, str]
 """``apiVersion/Kind``, namespace, name."""
 
 
+_KEPT = SETTINGS_KINDS | {("", "Namespace"), ("projectcalico.org", "IPReservation")}
+"""Kinds whose objects are kept whole: few, and their annotations or specs are read as they are."""
+
+
 class _Known(msgspec.Struct, frozen=True):
     """What is kept of an object: not the object, of which a large cluster has many."""
 
@@ -33,7 +37,7 @@ class _Known(msgspec.Struct, frozen=True):
     removals: list[Change]
     """What takes it out again."""
     object: Object | None
-    """Itself, where it is needed again: settings, and pods of this node."""
+    """Itself, where it is needed again: see `_KEPT`, and pods of this node."""
 
 
 class ClusterView:
@@ -70,10 +74,20 @@ class ClusterView:
                 self.interrupted[resource.plural] = reason
                 return []
 
-    def pod(self, namespace: str, name: str) -> Object | None:
-        """Return a Pod of this node as last seen."""
-        known = self._known.get(CORE["Pod"], {}).get(("v1/Pod", namespace, name))
+    def object(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """Return an object of a kind that is kept whole, as last seen."""
+        identity = (f"{resource.api_version}/{resource.kind}", namespace, name)
+        known = self._known.get(resource, {}).get(identity)
         return known.object if known is not None else None
+
+    def objects(self, resource: Resource) -> list[Object]:
+        """Return all objects of a kind that is kept whole."""
+        known = self._known.get(resource, {}).values()
+        return [each.object for each in known if each.object is not None]
+
+    def workload(self, key: str) -> WorkloadEndpoint | None:
+        """Return what the API says of a workload, without what this node knows better."""
+        return self._workloads.get(key)
 
     def attach(self, endpoint: WorkloadEndpoint) -> list[Change]:
         """Return the changes when a pod's interface is made on this node.
@@ -131,7 +145,7 @@ class ClusterView:
         which = group_kind(obj)
         if which == ("", "Pod"):
             return bool((obj.get("spec") or {}).get("nodeName") == self._node)
-        return which in SETTINGS_KINDS and obj["metadata"]["name"] == "default"
+        return which in _KEPT
 
     def _settings(self) -> list[Change]:
         """Return the settings that all objects that carry any make together."""
@@ -139,7 +153,9 @@ class ClusterView:
             known.object
             for objects in self._known.values()
             for known in objects.values()
-            if known.object is not None and group_kind(known.object) in SETTINGS_KINDS
+            if known.object is not None
+            and group_kind(known.object) in SETTINGS_KINDS
+            and known.object["metadata"]["name"] == "default"
         ]
         return [Put(settings(objects)[0])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from types import TracebackType
@@ -15,6 +16,9 @@ from chita.api.kinds import Resource, resource_of
 from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
 
 Object = dict[str, Any]
+
+MAX_SEGMENT_BYTES = 1220
+"""1280 less the headers of IPv6 and TCP."""
 
 PAGE_SIZE = 500
 """Objects a list asks for at once, as client-go does."""
@@ -52,7 +56,9 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._config.ssl_context(), limit=0)
+        connector = aiohttp.TCPConnector(
+            ssl=self._config.ssl_context(), limit=0, socket_factory=_small_segments
+        )
         self._session = aiohttp.ClientSession(
             self._config.server,
             connector=connector,
@@ -224,6 +230,26 @@ class ApiClient:
         except msgspec.DecodeError as error:
             raise ApiError(f"{what}: the answer is not JSON: {error}", status=200) from error
         return decoded
+
+
+def _small_segments(
+    info: tuple[
+        socket.AddressFamily | int,
+        socket.SocketKind | int,
+        int,
+        str,
+        tuple[Any, ...],
+    ],
+) -> socket.socket:
+    """Return a socket whose segments, both ways, fit every network that carries IPv6.
+
+    Some clouds drop larger packets without a word (Azure above 1400), and the way to the API must
+    work before anything can be known of the path (RFC 8200 section 5, RFC 6691).
+    """
+    family, kind, protocol, _, _ = info
+    opened = socket.socket(family, kind, protocol)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, MAX_SEGMENT_BYTES)
+    return opened
 
 
 def _event(what: str, line: bytes) -> WatchEvent:

@@ -104,7 +104,7 @@ WATCHED: tuple[Resource, ...] = (
     *(
         resource
         for kind, resource in CALICO.items()
-        if kind not in ("IPReservation", "IPAMConfiguration", "IPAMHandle", "BlockAffinity")
+        if kind not in ("IPAMConfiguration", "IPAMHandle", "BlockAffinity")
     ),
     *CHITA.values(),
 )

@@ -1,0 +1,143 @@
+"""NodeApplier: a NodeState into the kernel, part by part, in an order that never widens.
+
+Policy stands before traffic can flow; devices stand before routes over them. A part that did not
+change since it was last applied is not touched, unless the kernel is to be read again.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from chita.agent.reconcile import Applied
+from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
+from chita.dataplane.netlink.links import Links
+from chita.dataplane.netlink.routes import RouteTable
+from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.nftables.applier import NftApplier, Outcome
+from chita.dataplane.nftables.table import KernelTable
+from chita.dataplane.plan import Plan, apply, plan
+from chita.dataplane.sysctl import sync_sysctls
+from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan
+from chita.dataplane.tunnels.wireguard import DeviceState, WireguardTunnel
+from chita.dataplane.tunnels.wireguard_go import WireguardGo
+from chita.desired.node_state import NodeState
+from chita.desired.policy import PolicyState
+from chita.desired.routes import OnDevice, Route
+from chita.desired.tunnels import Vxlan, Wireguard
+from chita.errors import ChitaError, KernelError
+from chita.model.net import Cidr
+
+NODE_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv6/conf/all/forwarding": "1",
+    # A reply may come in by another device than the one a packet left by (a relay, a moved pod).
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+}
+"""What a node that forwards for its pods needs; paths below /proc/sys."""
+
+POD_PREFIX = "cali"
+
+K = TypeVar("K")
+
+Refused = dict[str, KernelError]
+"""What the kernel refused, by what it was."""
+
+
+class NodeApplier:
+    """All of one node's kernel state that is ours. Blocking; one thread at a time."""
+
+    def __init__(self, engine_dir: Path, wireguard_private_key: str) -> None:
+        self._private_key = wireguard_private_key
+        self._socket = NetlinkSocket()
+        self._links = Links(self._socket)
+        self._table = RouteTable(self._socket, self._links)
+        self._nft = NftApplier(KernelTable())
+        backend = WireguardGo(WIREGUARD_DEVICE, directory=engine_dir)
+        self._wireguard = WireguardTunnel(backend, self._socket)
+        self._last: NodeState | None = None
+        self._policy_writes = 0
+
+    def apply(self, state: NodeState, *, reread: bool) -> Applied:
+        """Make the kernel hold *state*; with *reread*, compare with what it really holds."""
+        last = None if reread else self._last
+        before = self._socket.writes + self._policy_writes
+        refused: Refused = {}
+        for part, step in self._steps(state, last):
+            try:
+                refused |= {f"{part} {what}": error for what, error in step().items()}
+            except KernelError as error:
+                refused[part] = error
+            except ChitaError as error:  # an engine that is missing or died
+                refused[part] = KernelError(str(error))
+        # A part that was refused is compared with the kernel next time, not with a memory.
+        self._last = None if refused else state
+        return Applied(writes=self._socket.writes + self._policy_writes - before, refused=refused)
+
+    def _steps(
+        self, state: NodeState, last: NodeState | None
+    ) -> Iterator[tuple[str, Callable[[], Refused]]]:
+        """Yield the parts that differ from *last*, in the order in which they are to be applied."""
+        if last is None:
+            yield "node", self._sync_node
+        if last is None or last.policy is not state.policy:
+            yield "policy", lambda: self._sync_policy(state.policy)
+        if last is None or last.vxlan != state.vxlan:
+            yield "vxlan", lambda: self._sync_vxlan(state.vxlan)
+        if last is None or last.wireguard != state.wireguard:
+            yield "wireguard", lambda: self._sync_wireguard(state.wireguard)
+        if last is None or last.routes != state.routes:
+            known = last.routes if last is not None else None
+            yield "route", lambda: self._sync_routes(state.routes, known)
+
+    def wireguard(self) -> DeviceState | None:
+        """Return what the WireGuard device holds, None while there is none."""
+        if self._last is None or self._last.wireguard is None:
+            return None
+        return self._wireguard.read()
+
+    def _sync_node(self) -> Refused:
+        sync_sysctls(NODE_SYSCTLS)
+        return _by_text(sync_rules(our_rules(OURS), Rules(self._socket)))
+
+    def _sync_policy(self, desired: PolicyState) -> Refused:
+        applied = self._nft.apply(desired)
+        self._policy_writes += applied.outcome not in (Outcome.ADOPTED, Outcome.UNCHANGED)
+        return {}
+
+    def _sync_vxlan(self, desired: Vxlan | None) -> Refused:
+        if desired is None:
+            remove_vxlan(VXLAN_DEVICE, self._socket)
+            return {}
+        return sync_vxlan(desired, self._socket)
+
+    def _sync_wireguard(self, desired: Wireguard | None) -> Refused:
+        if desired is None:
+            self._wireguard.remove()
+            return {}
+        return self._wireguard.sync(desired, self._private_key, now_s=time.time())
+
+    def _sync_routes(
+        self, desired: Mapping[Cidr, Route], known: Mapping[Cidr, Route] | None
+    ) -> Refused:
+        actual = self._table.read() if known is None else known
+        changes: Plan[Cidr, Route] = plan(desired, actual)
+        return _by_text(apply(changes, lambda _, route: self._put(route), self._table.remove))
+
+    def _put(self, route: Route) -> None:
+        """Put a route; that a pod's interface is not there (yet) is no refusal: ADD puts it."""
+        try:
+            self._table.put(route)
+        except KernelError as error:
+            is_pod = isinstance(route, OnDevice) and route.device.startswith(POD_PREFIX)
+            if not is_pod or error.errno not in (errno.ENODEV, errno.ENETDOWN):
+                raise
+
+
+def _by_text(refused: Mapping[K, KernelError]) -> Refused:
+    return {str(what): error for what, error in refused.items()}

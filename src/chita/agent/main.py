@@ -1,0 +1,233 @@
+"""``chita agent``: composes the parts of a node and runs them in one TaskGroup."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+import chita
+from chita.agent.appliers import NodeApplier
+from chita.agent.attachments import Attachments
+from chita.agent.block_store import ApiBlockStore
+from chita.agent.cni_server import CniService, CniSettings
+from chita.agent.identity import Identity, api_config, wireguard_private_key
+from chita.agent.pod_links import PodLinks
+from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
+from chita.agent.reconcile import Reconciler
+from chita.agent.record import OwnRecord
+from chita.agent.settings import AgentSettings
+from chita.agent.sources import follow_all
+from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
+from chita.agent.view import ClusterView
+from chita.api.client import ApiClient
+from chita.api.kinds import WATCHED
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.pod_interface import PodInterfaces
+from chita.dataplane.tunnels.vxlan import vtep_mac
+from chita.dataplane.tunnels.wireguard import DeviceState
+from chita.errors import ApiError, ChitaError
+from chita.fabric.keys import public_key
+from chita.fabric.mtu import vxlan_mtu
+from chita.ipam.allocator import Allocator
+from chita.model.net import Address, Cidr
+from chita.rpc.messages import (
+    Answer,
+    CniRequest,
+    NodeStateRequest,
+    Reply,
+    Request,
+    StatusRequest,
+    VersionRequest,
+)
+from chita.rpc.server import serving
+from chita.telemetry.log import logger
+
+SETTLE_S = 30.0
+"""How often what CNI calls left half done is tried again, seconds."""
+
+JOIN_RETRY_S = 1.0
+
+_LOG = logger("agent")
+
+
+async def run(settings: AgentSettings) -> None:
+    """Run the agent until SIGTERM; the kernel keeps what it was given.
+
+    Raises:
+        InputError: nothing says which server to join, or with what.
+        UnsupportedError: the kernel lacks what policy needs.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    private_key = wireguard_private_key(settings.state_dir)
+    identity = Identity(
+        node=settings.node,
+        wireguard_public_key=public_key(private_key),
+        vtep_mac=vtep_mac(settings.node),
+    )
+    config = await _joined(settings)
+    async with ApiClient(config) as client:
+        agent = Agent(settings, identity, private_key, client)
+        await agent.run()
+
+
+async def _joined(settings: AgentSettings) -> Any:
+    """Return the credentials, trying again while the server does not answer."""
+    while True:
+        try:
+            return await api_config(settings)
+        except ApiError as error:
+            if error.status:
+                raise
+            _LOG.warning("server does not answer yet", why=str(error))
+            await asyncio.sleep(JOIN_RETRY_S)
+
+
+class Agent:
+    """One node's parts, and what its socket answers."""
+
+    def __init__(
+        self, settings: AgentSettings, identity: Identity, private_key: str, client: ApiClient
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._view = ClusterView(settings.node, WATCHED)
+        self._record = OwnRecord(identity, NetlinkSocket())
+        self._kernel = ThreadPoolExecutor(1, "kernel")
+        self._applier = NodeApplier(settings.run_dir, private_key)
+        self._reconciler = Reconciler(
+            self._view,
+            self._applier,
+            record=self._record.of,
+            node=settings.node,
+            kernel=self._kernel,
+            resync_s=settings.resync_s,
+            retry_s=settings.retry_s,
+        )
+        # Two sockets: taking a device away makes the kernel wait, and no ADD should wait for that.
+        self._pod_links = PodLinks(PodInterfaces(NetlinkSocket()), PodInterfaces(NetlinkSocket()))
+        self._cni: CniService | None = None
+
+    async def run(self) -> None:
+        """Run every part until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with asyncio.TaskGroup() as tasks:
+            self._cni = self._cni_service(tasks)
+            running = [
+                tasks.create_task(
+                    follow_all(self._client, WATCHED, self._reconciler.queue), name="sources"
+                ),
+                tasks.create_task(self._reconciler.accept(), name="accept"),
+                tasks.create_task(self._reconciler.run(), name="reconcile"),
+                tasks.create_task(self._record.publish(self._client), name="record"),
+                tasks.create_task(self._settle(), name="settle"),
+            ]
+            async with serving(self._settings.socket, self._answer):
+                _LOG.info("agent ready", node=self._settings.node, version=chita.__version__)
+                await stop.wait()
+            for task in running:
+                task.cancel()
+        await self._pod_links.close()
+        self._kernel.shutdown()
+
+    def _cni_service(self, tasks: asyncio.TaskGroup) -> CniService:
+        settings = self._settings
+        attachments = Attachments(settings.state_dir / "attachments")
+        how = PodReport.STATUS if settings.kubeconfig is None else PodReport.ANNOTATIONS
+        endpoints = PodEndpoints(
+            settings.node,
+            view=self._view,
+            reconciler=self._reconciler,
+            client=self._client,
+            how=how,
+            tasks=tasks,
+        )
+        endpoints.restore(attachments)
+        return CniService(
+            CniSettings(node=settings.node),
+            attachments=attachments,
+            addresses=Allocator(ApiBlockStore(self._client), settings.node),
+            cluster=PodKnowledge(
+                settings.node, self._view, self._reconciler, self._client, self._pod_mtu_bytes
+            ),
+            endpoints=endpoints,
+            links=self._pod_links,
+        )
+
+    def _pod_mtu_bytes(self) -> int:
+        """Return the largest packet that stays whole inside this node's location."""
+        if self._settings.pod_mtu_bytes is not None:
+            return self._settings.pod_mtu_bytes
+        record = self._record.value
+        wire = record.wire_mtu_bytes if record else self._record.interface_mtu_bytes
+        outer = self._record.interfaces[0].address.family
+        return vxlan_mtu(wire, outer_family=outer)
+
+    async def _settle(self) -> None:
+        """Finish what earlier CNI calls left half done, now and then."""
+        while True:
+            if self._view.in_sync and self._cni is not None:
+                try:
+                    await self._cni.settle()
+                except ChitaError as error:
+                    _LOG.warning("not settled", why=str(error))
+            await asyncio.sleep(SETTLE_S)
+
+    async def _answer(self, request: Request) -> Reply:
+        match request:
+            case CniRequest():
+                assert self._cni is not None
+                return await self._cni.answer(request)
+            case StatusRequest():
+                return Answer(msgspec.to_builtins(await self._status(), enc_hook=text_of))
+            case NodeStateRequest():
+                state = self._reconciler.state
+                return Answer(msgspec.to_builtins(state, enc_hook=text_of, str_keys=True))
+            case VersionRequest():
+                return Answer(chita.__version__)
+
+    async def _status(self) -> AgentStatus:
+        loop = asyncio.get_running_loop()
+        device = await loop.run_in_executor(self._kernel, self._applier.wireguard)
+        return agent_status(
+            self._reconciler,
+            self._view,
+            version=chita.__version__,
+            peers=self._peers(device),
+        )
+
+    def _peers(self, device: DeviceState | None) -> list[WireguardPeerStatus]:
+        if device is None:
+            return []
+        names = {
+            node.wireguard_key: node.name for node in self._reconciler.cluster.fabric_nodes.values()
+        }
+        now_s = time.time()
+        return [
+            WireguardPeerStatus(
+                node=names.get(key, key),
+                handshake_age_s=round(now_s - peer.handshake_s, 1) if peer.handshake_s else None,
+                received_bytes=peer.received_bytes,
+                sent_bytes=peer.sent_bytes,
+            )
+            for key, peer in device.peers.items()
+        ]
+
+
+def text_of(value: Any) -> str:
+    """Return an address or network as text: what msgspec can't encode by itself.
+
+    Raises:
+        NotImplementedError: it is something else.
+    """
+    if isinstance(value, Address | Cidr):
+        return str(value)
+    raise NotImplementedError(f"no JSON form of {type(value).__name__}")

@@ -1,0 +1,87 @@
+"""What an agent says of itself: the answer to `status` on its socket, and its metrics."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path as FilePath
+
+import msgspec
+
+from chita.agent.reconcile import Reconciler
+from chita.agent.view import ClusterView
+from chita.desired.paths import Path
+
+
+class WireguardPeerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A WireGuard session as the device shows it."""
+
+    node: str
+    handshake_age_s: float | None
+    """Since the last handshake; None: there was none yet."""
+    received_bytes: int
+    sent_bytes: int
+
+
+class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One agent at one moment."""
+
+    node: str
+    version: str
+    in_sync: bool
+    """Whether everything was listed, and the kernel holds what it means."""
+    location: str
+    endpoints: int
+    """Local workload interfaces under policy."""
+    workloads: int
+    """Workloads of the whole cluster that have an address."""
+    policies: int
+    routes: int
+    paths: dict[str, Path]
+    peers: list[WireguardPeerStatus]
+    refused: dict[str, str]
+    """What the kernel refused at the last attempt."""
+    problems: dict[str, str]
+    """Objects of which something means nothing."""
+    interrupted: dict[str, str]
+    """Collections whose watch is broken at the moment; their last known state is in force."""
+    syncs: int
+    writes: int
+    last_sync_ms: float
+    rss_bytes: int
+
+
+def agent_status(
+    reconciler: Reconciler,
+    view: ClusterView,
+    *,
+    version: str,
+    peers: list[WireguardPeerStatus],
+) -> AgentStatus:
+    """Return the status of the agent that consists of these parts."""
+    state, cluster = reconciler.state, reconciler.cluster
+    local = cluster.fabric_nodes.get(reconciler.node)
+    return AgentStatus(
+        node=reconciler.node,
+        version=version,
+        in_sync=view.in_sync and state is not None and not reconciler.refused,
+        location=local.location if local is not None else "",
+        endpoints=len(state.policy.endpoints) if state else 0,
+        workloads=sum(bool(workload.addresses) for workload in cluster.workloads.values()),
+        policies=len(cluster.policies),
+        routes=len(state.routes) if state else 0,
+        paths=state.paths if state else {},
+        peers=peers,
+        refused={what: str(error) for what, error in reconciler.refused.items()},
+        problems={"/".join(filter(None, key)): why for key, why in view.problems.items()},
+        interrupted=dict(view.interrupted),
+        syncs=reconciler.syncs,
+        writes=reconciler.writes,
+        last_sync_ms=round(reconciler.last_sync_s * 1000, 2),
+        rss_bytes=resident_bytes(),
+    )
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory (proc(5), /proc/self/statm, second field)."""
+    pages = int(FilePath("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

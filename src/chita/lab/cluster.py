@@ -1,0 +1,359 @@
+"""A whole cluster on one machine: underlay, API server, agents, pods, in the order they depend.
+
+Everything that runs is the product itself: a real `chita server` over the simulated internet, a
+real `chita agent` for each node, pods attached by the real CNI binary. Only the clouds and what
+runs inside pods are simulated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from chita.agent.view import ClusterView
+from chita.api.auth import read_kubeconfig
+from chita.api.client import ApiClient, Object
+from chita.api.kinds import WATCHED, resource_of
+from chita.api.watch import Listed
+from chita.cni.install import install
+from chita.errors import ChitaError, ConflictError, EngineError, UnsupportedError
+from chita.lab.attach import attach_pods, attached_pods, pod_key
+from chita.lab.builder import build_underlay
+from chita.lab.layout import Layout
+from chita.lab.matrix import pod_ports, service_slices
+from chita.lab.netns import netns_path
+from chita.lab.places import NodePlace
+from chita.lab.pods import Add, tell
+from chita.lab.processes import Processes
+from chita.lab.removal import remove_everything
+from chita.lab.state import State, StateFile
+from chita.lab.topology import Topology, topology
+from chita.lab.underlay import Port
+from chita.lab.world import World
+from chita.model.cluster import Change, ClusterState, fold
+from chita.model.net import PROTOCOL_NAMES
+from chita.rpc.client import ask
+from chita.rpc.messages import StatusRequest
+
+API_PORT = 6443
+NEEDED_PROGRAMS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "wireguard-go": "wireguard-go",
+}
+"""Programs the lab starts, with the Debian package that has each."""
+
+
+class Progress(Protocol):
+    """Hears what the lab is doing."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def finished(self, step: str, detail: str, seconds: float) -> None:
+        """It is done."""
+
+
+class Lab:
+    """The lab whose files are in one directory."""
+
+    def __init__(self, world: World, layout: Layout, progress: Progress) -> None:
+        self.world = world
+        self.layout = layout
+        self.topology: Topology = topology(world)
+        self.state = StateFile(layout.directory)
+        self.processes = Processes(self.state)
+        self._progress = progress
+
+    def up(self, world_files: Sequence[str]) -> None:
+        """Bring everything up, after removing what an earlier lab left.
+
+        Raises:
+            UnsupportedError: the machine lacks something; the message says how to mend it.
+            EngineError: a process of the lab ended or did not get ready.
+        """
+        check_machine()
+        with self._step("clean") as done:
+            removal = remove_everything(self.state)
+            done(f"{len(removal.namespaces)} namespaces of an earlier lab removed")
+        self.state.write(State(worlds=tuple(world_files)))
+        with self._step("underlay") as done:
+            build_underlay(self.topology, self.state)
+            done(f"{len(self.topology.clouds)} clouds, {len(self.topology.nodes)} nodes")
+        with self._step("API server") as done:
+            self.start_server()
+            done(f"https://127.0.0.1:{self.layout.api_port}")
+        with self._step("objects") as done:
+            done(f"{asyncio.run(self._load())} objects")
+        with self._step("agents") as done:
+            for node in self.topology.nodes:
+                self.start_agent(node)
+            self.wait_for_agents()
+            done(f"{len(self.topology.nodes)} in sync")
+        with self._step("pods") as done:
+            done(f"{self.start_pods()} attached")
+        with self._step("fabric") as done:
+            self.wait_for_fabric()
+            done("every node knows every pod and a way to every node")
+
+    def down(self) -> None:
+        """Remove every trace."""
+        remove_everything(self.state)
+
+    def start_server(self) -> None:
+        """Start the API server; return when it is ready.
+
+        It listens on the simulated internet, and on a loopback socket of the machine that is opened
+        here, before the process enters its own namespace.
+        """
+        token = self.layout.join_token
+        if not token.exists():
+            token.parent.mkdir(parents=True, exist_ok=True)
+            token.touch(mode=0o600)
+            token.write_text(secrets.token_urlsafe(24))
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", self.layout.api_port))
+            listener.listen(128)
+            self.processes.start(
+                "server",
+                [
+                    *_chita("server"),
+                    "--data-dir", str(self.layout.server_data),
+                    "--listen", f"{self.topology.control_addresses[0]}:{API_PORT}",
+                    "--listen-fd", str(listener.fileno()),
+                    "--kubeconfig", str(self.layout.kubeconfig),
+                    "--join-token-file", str(token),
+                ],
+                namespace=netns_path(self.topology.control_namespace),
+                pass_fds=[listener.fileno()],
+            )  # fmt: skip
+        self.wait("the API server", "server", self._server_answers)
+
+    def start_agent(self, node: NodePlace) -> None:
+        """Start the agent of *node*; see `wait_for_agents`."""
+        home = self.layout.node(node.name)
+        self.processes.start(
+            f"agent-{node.name}",
+            [
+                *_chita("agent"),
+                "--node", node.name,
+                "--server", f"https://{self.topology.control_addresses[0]}:{API_PORT}",
+                "--ca-file", str(self.layout.ca_file),
+                "--state-dir", str(home.state),
+                "--run-dir", str(home.run),
+            ],
+            namespace=netns_path(node.namespace),
+            environment={"CHITA_JOIN_TOKEN": self.layout.join_token.read_text()},
+        )  # fmt: skip
+
+    def wait_for_agents(self, names: Sequence[str] | None = None) -> None:
+        """Return when the agents (of the nodes *names*, or all) hold what they should."""
+        for node in self.topology.nodes:
+            if names is None or node.name in names:
+                self.wait(
+                    f"the agent of {node.name}",
+                    f"agent-{node.name}",
+                    lambda node=node: bool(self.status(node.name).get("in_sync")),  # type: ignore[misc]
+                )
+
+    def start_pods(self) -> int:
+        """Attach every pod, listen for each, and tell the API of services' endpoints."""
+        pods = attached_pods(self.world.of_kind("Pod"))
+        for node in self.topology.nodes:
+            home = self.layout.node(node.name)
+            install(home.cni_bin, home.cni_conf, socket=home.socket)
+        attach_pods(pods, self.layout, self.topology, self.state)
+        self.start_listeners()
+        asyncio.run(self._put_slices())
+        return len(pods)
+
+    def start_listeners(self) -> None:
+        """Start the process that listens for all pods and for the hosts outside."""
+        control = self.layout.pods_socket
+        self.processes.start(
+            "pods", [sys.executable, "-m", "chita.lab.pods", "--control", str(control)]
+        )
+        self.wait("the lab's pods", "pods", control.exists)
+        messages = [
+            Add(
+                name=pod_key(pod),
+                namespace=str(netns_path(self.topology.pod_namespace(pod))),
+                ports=tuple(
+                    Port(port=port, protocol=PROTOCOL_NAMES[protocol])
+                    for protocol, port in pod_ports(pod)
+                ),
+            )
+            for pod in attached_pods(self.world.of_kind("Pod"))
+        ]
+        messages += [
+            Add(
+                name=place.host.name,
+                namespace=str(netns_path(place.namespace)),
+                ports=place.host.ports,
+            )
+            for place in self.topology.hosts
+        ]
+        for reply in tell(control, messages):
+            if reply.error:
+                raise EngineError(reply.error)
+
+    def wait_for_fabric(self) -> None:
+        """Return when every agent knows every pod's addresses and every node's record."""
+        pods = len(attached_pods(self.world.of_kind("Pod")))
+        names = {node.name for node in self.topology.nodes}
+
+        def is_complete(node: str) -> bool:
+            status = self.status(node)
+            joined = {
+                name
+                for name, path in status["paths"].items()
+                if "has not joined" not in path["reason"]
+            }
+            return status["workloads"] >= pods and joined >= names - {node}
+
+        for node in sorted(names):
+            self.wait(
+                f"the view of {node}",
+                f"agent-{node}",
+                lambda node=node: is_complete(node),  # type: ignore[misc]
+            )
+
+    async def cluster(self) -> ClusterState:
+        """Return the cluster as the API has it, by the same conversion as the agents'."""
+        view = ClusterView("", WATCHED)
+        changes: list[Change] = []
+        async with self.client() as client:
+            for resource in WATCHED:
+                listed = await client.list(resource)
+                changes += view.absorb(Listed(resource, listed.items))
+        return fold(ClusterState(), changes)
+
+    async def _put_slices(self) -> None:
+        """Write the EndpointSlices that kube-controller-manager would write."""
+        cluster = await self.cluster()
+        slices = service_slices(cluster, self.world.of_kind("Service"), self.world.of_kind("Pod"))
+        async with self.client() as client:
+            for obj in slices:
+                await create_or_replace(client, obj)
+
+    def status(self, node: str) -> dict[str, Any]:
+        """Return what a node's agent says of itself.
+
+        Raises:
+            ApiError: it does not answer.
+        """
+        answer: dict[str, Any] = ask(self.layout.node(node).socket, StatusRequest())
+        return answer
+
+    def wait(self, what: str, process: str, is_ready: Callable[[], bool], *, s: float = 30) -> None:
+        """Return when *is_ready* says so.
+
+        Raises:
+            EngineError: *process* ended meanwhile, or *s* seconds were not enough.
+        """
+        deadline = time.monotonic() + s
+        last: Exception | None = None
+        while True:
+            self.processes.check(process)
+            try:
+                if is_ready():
+                    return
+            except (ChitaError, OSError) as error:
+                last = error
+            if time.monotonic() > deadline:
+                log = self.processes.log(process)
+                raise EngineError(f"{what} is not ready after {s:g} s ({last}); see {log}")
+            time.sleep(0.02)
+
+    def client(self) -> ApiClient:
+        """Return a client of the API server with all rights."""
+        return ApiClient(read_kubeconfig(self.layout.kubeconfig))
+
+    def _server_answers(self) -> bool:
+        if not self.layout.kubeconfig.exists():
+            return False
+
+        async def ready() -> bool:
+            async with self.client() as client:
+                await client.list(resource_of({"apiVersion": "v1", "kind": "Namespace"}))
+                return True
+
+        return asyncio.run(ready())
+
+    async def _load(self) -> int:
+        """Create every object of the world; return how many.
+
+        Namespaces first, whatever the order of the file: the rest may stand in them.
+        """
+        objects = [obj for obj in self.world.objects if obj["kind"] != "Underlay"]
+        objects.sort(key=lambda obj: _LOAD_ORDER.get(obj["kind"], len(_LOAD_ORDER)))
+        async with self.client() as client:
+            for obj in objects:
+                await create_or_replace(client, obj)
+        return len(objects)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[Callable[[str], None]]:
+        started = time.perf_counter()
+        detail: list[str] = []
+        self._progress.started(name)
+        yield detail.append
+        self._progress.finished(name, " ".join(detail), time.perf_counter() - started)
+
+
+_LOAD_ORDER = {"Namespace": 0, "Tier": 1, "ServiceAccount": 2, "IPPool": 3, "Node": 4}
+
+
+async def create_or_replace(client: ApiClient, obj: Object) -> None:
+    """Make the server hold *obj*: its spec, and its status where it has one.
+
+    Raises:
+        ApiError: the server refuses it; the message names the fields.
+    """
+    resource = resource_of(obj)
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+    if resource.is_namespaced and not namespace:
+        namespace = "default"
+        obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+    try:
+        await client.create(obj)
+    except ConflictError:
+        await client.patch(resource, name, obj, namespace=namespace)
+    if obj.get("status"):
+        await client.patch(
+            resource, name, {"status": obj["status"]}, namespace=namespace, subresource="status"
+        )
+
+
+def check_machine() -> None:
+    """Raise when the lab cannot run here, naming what is missing and how to mend it.
+
+    Raises:
+        UnsupportedError: not root, a program or a device is missing.
+    """
+    if os.geteuid() != 0:
+        raise UnsupportedError("the lab makes network namespaces: run it as root (sudo)")
+    for program, package in NEEDED_PROGRAMS.items():
+        if shutil.which(program) is None:
+            raise UnsupportedError(
+                f"{program} is not installed; mend: apt-get install "
+                f"--no-install-recommends {package}"
+            )
+    if not Path("/dev/net/tun").exists():
+        raise UnsupportedError(
+            "/dev/net/tun does not exist: wireguard-go needs TUN; mend: modprobe tun"
+        )
+
+
+def _chita(command: str) -> list[str]:
+    return [sys.executable, "-m", "chita", command]
