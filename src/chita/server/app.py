@@ -39,7 +39,9 @@ class App:
         self._rest = rest
         self._joining = joining
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(  # noqa: PLR0911 - one answer per kind of error
+        self, request: web.BaseRequest
+    ) -> web.StreamResponse:
         """Answer *request*; raises nothing but cancellation."""
         try:
             return await self._answer(request)
@@ -52,7 +54,7 @@ class App:
         except ExhaustedError as error:
             return _refusal(_internal(str(error), 507, "InsufficientStorage"))
         except ChitaError as error:
-            log.error("request failed", path=request.path, error=str(error))
+            log.exception("request failed", path=request.path)
             return _refusal(_internal(str(error), 500, "InternalError"))
         except Exception as error:
             log.exception("request failed", path=request.path)

@@ -36,7 +36,7 @@ def columns_of(kind: Kind) -> tuple[Column, ...]:
     return (Column("Name", _at("metadata.name")), *always, Column("Age", _age), *wide)
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> str:  # noqa: PLR0911 - one return per range
     """Return a span as kubectl prints ages (k8s.io/apimachinery duration.HumanDuration)."""
     s = max(int(seconds), 0)
     m, h, d = s // 60, s // 3600, s // 86400

@@ -61,7 +61,7 @@ def _staged(value: Object) -> None:
 
 
 def _kubernetes_policy(value: Object) -> None:
-    """Default the policy types (networking/v1 defaults.go: Ingress always, Egress if it has rules)."""
+    """Default the policy types: Ingress always, Egress if it has rules (networking/v1)."""
     spec = _spec(value)
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]

@@ -22,7 +22,9 @@ ALL_VERBS = sorted(verb.value for verb in Verb)
 STATUS_VERBS = ["get", "patch", "update"]
 
 
-def document(path: str, accept: str) -> tuple[dict[str, Any], str] | None:
+def document(  # noqa: C901, PLR0911 - one return per document
+    path: str, accept: str
+) -> tuple[dict[str, Any], str] | None:
     """Return the document at *path* with its content type, None when there is none."""
     parts = path.strip("/").split("/")
     is_aggregated = AGGREGATED in accept.replace(" ", "")
@@ -106,7 +108,8 @@ def _resources(group: str, version: str) -> dict[str, Any]:
             "namespaced": kind.namespaced,
             "kind": kind.kind,
         }
-        resources.append({**entry, "verbs": ALL_VERBS, "shortNames": list(kind.short_names)})
+        names = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+        resources.append({**entry, "verbs": ALL_VERBS, **names})
         if kind.has_status:
             resources.append(
                 {
@@ -156,6 +159,7 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
         "singularResource": kind.singular,
         "verbs": ALL_VERBS,
         "shortNames": list(kind.short_names),
+        "categories": list(kind.categories),
     }
     if kind.has_status:
         found["subresources"] = [

@@ -61,7 +61,7 @@ def _tokens(pointer: str) -> list[str]:
 
 
 def _index(items: list[Any], token: str, limit: int) -> int:
-    if token == "-":
+    if token == "-":  # noqa: S105 - of a JSON pointer
         return len(items)
     if not token.isascii() or not token.isdigit() or (len(token) > 1 and token[0] == "0"):
         raise ValueError(f"{token!r} is no list index")

@@ -59,12 +59,17 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
     @property
+    def categories(self) -> tuple[str, ...]:
+        """The words for several kinds at once: ``kubectl get all``."""
+        return ("all",) if self.resource in {"pods", "services"} else ()
+
+    @property
     def has_status(self) -> bool:
         """Whether there is a status subresource."""
         return self.status is not StatusPart.NONE
 
 
-def _core(
+def _core(  # noqa: PLR0913 - the columns of the table below
     kind: str,
     plural: str,
     *short_names: str,

@@ -14,8 +14,8 @@ import structlog
 from aiohttp import web
 
 from chita.errors import EngineError, InputError
+from chita.model.validate.objects import validate
 from chita.server import pki
-from chita.server.admission import no_rules
 from chita.server.app import MAX_BODY_BYTES, App
 from chita.server.join import Joining
 from chita.server.registry import Registry
@@ -27,7 +27,6 @@ from chita.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chita.server.admission import Validate
 
 ADMIN = "admin"
 DRAIN_S = 2.0  # how long requests may still run after a stop
@@ -59,7 +58,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     history_events: int = 10_000
 
 
-async def serve(settings: ServerSettings, validate: Validate = no_rules) -> None:
+async def serve(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; then end watches, finish requests and close the file.
 
     Raises:

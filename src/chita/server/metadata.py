@@ -1,4 +1,4 @@
-"""What the server itself writes into an object: identity, generation, and who may change which part.
+"""What the server itself writes into an object: identity, generation, and the split of parts.
 
 Source: Kubernetes API conventions, "Metadata" and "Spec and Status"; the rules of
 k8s.io/apiserver/pkg/registry/rest (BeforeCreate, BeforeUpdate).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,13 +24,6 @@ TYPES = {
     Patching.CUSTOM: (JSON_PATCH, MERGE_PATCH, APPLY_PATCH),
     Patching.BUILT_IN: (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH),
 }
-
-
-class Force(Enum):
-    """Whether an apply takes fields that others own."""
-
-    NO = "no"
-    YES = "yes"
 
 
 class JsonPatch(msgspec.Struct, frozen=True):
@@ -69,14 +61,13 @@ class StrategicPatch(msgspec.Struct, frozen=True):
         return strategic_merge(self.kind, value, self.patch)
 
 
-class Apply(msgspec.Struct, frozen=True):
-    """Server-side apply: the fields that a manager wants, all of them."""
+class ApplyPatch(msgspec.Struct, frozen=True):
+    """Server-side apply: the fields that a manager wants, all of them (see `apply`)."""
 
-    kind: Kind
     config: dict[str, Any]
 
 
-Patch = JsonPatch | MergePatch | StrategicPatch | Apply
+Patch = JsonPatch | MergePatch | StrategicPatch | ApplyPatch
 
 
 def read(kind: Kind, content_type: str, body: bytes) -> Patch:
@@ -106,9 +97,4 @@ def read(kind: Kind, content_type: str, body: bytes) -> Patch:
         case "application/strategic-merge-patch+json":
             return StrategicPatch(kind, patch)
         case _:
-            return Apply(kind, patch)
-
-
-def applied_by(patch: Apply, manager: str, force: Force) -> Any:
-    """Placeholder."""
-    raise status.bad_request("apply")
+            return ApplyPatch(patch)

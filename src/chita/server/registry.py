@@ -22,6 +22,7 @@ from chita.store.store import Key, Object, Store, Stored
 
 if TYPE_CHECKING:
     from chita.server.admission import Validate
+    from chita.server.apply import Apply
     from chita.server.service_address import ServiceAddresses
 
 ATTEMPTS = 20  # of a change that names no revision and loses to other writers
@@ -83,6 +84,8 @@ class Registry:
         metadata.check_place(kind, value, namespace, name)
         self._check_namespace(kind, namespace, value["metadata"].get("name") or "")
         metadata.for_create(kind, value, datetime.now(UTC))
+        if options.operation is Operation.UPDATE:
+            value = ownership.with_managers(value, ())
         defaults.fill(kind, value)
         name = value["metadata"].get("name") or ""
         self._check(kind, name, value)
@@ -119,9 +122,8 @@ class Registry:
             wanted = self._precheck(kind, namespace, name, asked, stored)
             new = metadata.for_update(kind, old, asked, options.part)
             defaults.fill(kind, new)
-            new = ownership.track(
-                old, new, manager=options.manager, operation=options.operation, part=options.part
-            )
+            if options.operation is Operation.UPDATE:
+                new = ownership.track(kind, old, new, manager=options.manager, part=options.part)
             self._check(kind, name, new)
             authorization.check_object(options.user, kind, old, new)
             if kind.resource == "services":
@@ -136,6 +138,27 @@ class Registry:
                 if wanted:
                     raise status.conflict(kind, name) from error
         raise status.conflict(kind, name)
+
+    async def apply(
+        self, namespace: str, name: str, wish: Apply, options: Options
+    ) -> tuple[Stored, bool]:
+        """Apply a manager's wish; return the object, and whether it is new.
+
+        Raises:
+            RefusedError: 400, 403, 404 (namespace, or a status of nothing), 409 or 422.
+        """
+        config = metadata.check_shape(wish.kind, wish.config)
+        metadata.check_place(wish.kind, config, namespace, name)
+        if config["metadata"].get("managedFields"):
+            raise status.bad_request("metadata.managedFields must be nil")
+        key = Key(wish.kind.resource, namespace, name)
+        if self.store.get(key) is None and options.part is Part.OBJECT:
+            try:
+                return await self.create(wish.kind, namespace, wish.created(), options, name), True
+            except status.RefusedError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        return await self.change(wish.kind, namespace, name, wish.applied, options), False
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, asked: Preconditions, options: Options

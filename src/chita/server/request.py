@@ -83,7 +83,9 @@ def target(method: str, path: str, query: Mapping[str, str]) -> Target:
     )
 
 
-def _verb(method: str, name: str, part: Part, query: Mapping[str, str]) -> Verb:
+def _verb(  # noqa: PLR0911 - one return per verb
+    method: str, name: str, part: Part, query: Mapping[str, str]
+) -> Verb:
     match method, bool(name):
         case "GET" | "HEAD", False:
             return Verb.WATCH if is_true(query, "watch") else Verb.LIST

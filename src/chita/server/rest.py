@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from chita.errors import ExpiredError
-from chita.server import authorization, patching, representation, status, watching
+from chita.server import authorization, patching, protobuf, representation, status, watching
+from chita.server.apply import Apply, Force
 from chita.server.ownership import Operation
 from chita.server.registry import Options, Preconditions
 from chita.server.representation import Include, View
@@ -45,7 +46,9 @@ class Rest:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def answer(self, request: web.BaseRequest, user: User) -> web.StreamResponse:
+    async def answer(  # noqa: PLR0911 - one return per verb
+        self, request: web.BaseRequest, user: User
+    ) -> web.StreamResponse:
         """Answer one request.
 
         Raises:
@@ -166,14 +169,20 @@ class Rest:
             stored = await self._registry.change(kind, namespace, name, lambda _: body, options)
             return _json(representation.one(view, stored))
         patch = patching.read(kind, request.content_type, await request.read())
-        if not isinstance(patch, patching.Apply):
+        if not isinstance(patch, patching.ApplyPatch):
             stored = await self._registry.change(kind, namespace, name, patch.applied, options)
             return _json(representation.one(view, stored))
         if not request.query.get("fieldManager"):
             raise status.bad_request("PatchOptions: fieldManager is required for apply patch")
-        apply = patching.applied_by(patch, options.manager, _force(request))
+        apply = Apply(
+            kind=kind,
+            config=patch.config,
+            manager=options.manager,
+            force=Force.YES if is_true(request.query, "force") else Force.NO,
+            part=asked.part,
+        )
         options = msgspec.structs.replace(options, operation=Operation.APPLY)
-        stored, is_new = await self._registry.apply(kind, namespace, name, apply, options)
+        stored, is_new = await self._registry.apply(namespace, name, apply, options)
         return _json(representation.one(view, stored), 201 if is_new else 200)
 
     async def _delete(
@@ -240,10 +249,6 @@ def _include(request: web.BaseRequest) -> Include:
         raise status.bad_request("includeObject is Metadata, Object or None") from error
 
 
-def _force(request: web.BaseRequest) -> patching.Force:
-    return patching.Force.YES if is_true(request.query, "force") else patching.Force.NO
-
-
 def _options(
     request: web.BaseRequest, asked: Target, user: User, body: Object | None = None
 ) -> Options:
@@ -261,6 +266,8 @@ def _options(
 
 
 async def _body(request: web.BaseRequest) -> Any:
+    if request.content_type == protobuf.CONTENT_TYPE:
+        return protobuf.decode(await request.read())
     if request.content_type not in BODY_TYPES:
         raise status.unsupported_media_type(request.content_type, [JSON])
     try:

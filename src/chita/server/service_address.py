@@ -59,11 +59,10 @@ class ServiceAddresses:
             if address in used:
                 self._refuse(service, f"{address} is taken by {used[address]}")
         families = {self._family_of(service, address) for address in chosen}
-        for network in self._wanted(spec):
-            if self._family(network) not in families and (
-                spec.get("ipFamilies") or not chosen or spec["ipFamilyPolicy"] != "SingleStack"
-            ):
-                chosen.append(self._free(network, used, service))
+        # One address chosen by hand is enough, unless the families or both of them are asked for.
+        is_open = not chosen or spec.get("ipFamilies") or spec["ipFamilyPolicy"] != "SingleStack"
+        missing = [n for n in self._wanted(spec) if is_open and self._family(n) not in families]
+        chosen += [self._free(network, used, service) for network in missing]
         spec["clusterIPs"], spec["clusterIP"] = chosen, chosen[0]
         spec["ipFamilies"] = [self._family_of(service, address) for address in chosen]
         owner = f"{service['metadata'].get('namespace')}/{service['metadata'].get('name')}"

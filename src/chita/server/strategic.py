@@ -33,13 +33,28 @@ def strategic_merge(kind: Kind, value: Object, patch: Object) -> Object:
 def _merge_object(kind: Kind, value: Any, patch: dict[str, Any], path: Path) -> dict[str, Any]:
     match patch.get(DIRECTIVE):
         case "replace":
-            return _plain({k: v for k, v in patch.items() if k != DIRECTIVE})
+            return {k: _plain(v) for k, v in patch.items() if not k.startswith("$")}
         case "delete":
             return {}
         case None | "merge":
             pass
         case other:
             raise status.bad_request(f"unknown {DIRECTIVE} directive {other!r}")
+    result = _prepared(value, patch)
+    for key, change in patch.items():
+        if not key.startswith("$"):
+            _merge_field(kind, result, key, change, path)
+    for key, order in patch.items():
+        field = key.removeprefix(ORDER)
+        rule = list_rule(kind, (*path, field)) if field != key else None
+        if rule is not None and result.get(field):
+            before = value.get(field) if isinstance(value, dict) else None
+            result[field] = _ordered(rule, result[field], before or [], order)
+    return result
+
+
+def _prepared(value: Any, patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of *value* without what the patch's directives take away."""
     result = dict(value) if isinstance(value, dict) else {}
     if RETAIN in patch:
         kept = set(patch[RETAIN])
@@ -48,16 +63,6 @@ def _merge_object(kind: Kind, value: Any, patch: dict[str, Any], path: Path) -> 
         if key.startswith(REMOVE):
             field = key.removeprefix(REMOVE)
             result[field] = [item for item in result.get(field) or [] if item not in removed]
-    for key, change in patch.items():
-        if not key.startswith("$"):
-            _merge_field(kind, result, key, change, path)
-    for key, order in patch.items():
-        if key.startswith(ORDER):
-            field = key.removeprefix(ORDER)
-            rule = list_rule(kind, (*path, field))
-            before = value.get(field) if isinstance(value, dict) else None
-            if rule is not None and result.get(field):
-                result[field] = _ordered(rule, result[field], before or [], order)
     return result
 
 

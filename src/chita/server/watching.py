@@ -19,7 +19,7 @@ from chita.server.status import status_of
 from chita.store.store import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from chita.server.representation import View
     from chita.server.selectors import Filter
@@ -103,7 +103,7 @@ async def _follow(
         await response.write(_bookmark(asked.view, revision, {}))
 
 
-async def _write(response: web.StreamResponse, lines: Iterator[bytes]) -> None:
+async def _write(response: web.StreamResponse, lines: Iterable[bytes]) -> None:
     """Write lines, joined into few chunks: each costs a TLS record."""
     chunk: list[bytes] = []
     size = 0
@@ -117,7 +117,7 @@ async def _write(response: web.StreamResponse, lines: Iterator[bytes]) -> None:
         await response.write(b"".join(chunk))
 
 
-def _lines(asked: WatchRequest, events: Iterator[Event] | list[Event]) -> Iterator[bytes]:
+def _lines(asked: WatchRequest, events: Iterable[Event]) -> Iterator[bytes]:
     for event in events:
         type_ = _type_for(asked.selection, event)
         if type_ is not None:

@@ -19,7 +19,7 @@ from chita.store.catalog import Catalog
 from chita.store.store import Event, EventType, Key, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from chita.store.store import Object, Snapshot, Watch
@@ -181,7 +181,7 @@ class SqliteStore:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
-    def _take(self) -> tuple[list[Write], bool]:
+    def _take(self) -> tuple[Sequence[Write], bool]:
         """Wait for a write, then take what else is there; False when told to stop."""
         first = self._queue.get()
         batch: list[Write] = []
@@ -192,7 +192,7 @@ class SqliteStore:
             first = self._queue.get()
         return batch, False
 
-    def _transact(self, writes: list[Write]) -> None:
+    def _transact(self, writes: Sequence[Write]) -> None:
         if not writes:
             return
         with self._connection as connection:
@@ -202,7 +202,7 @@ class SqliteStore:
             connection.execute("DELETE FROM history WHERE revision <= ?", (writes[-1].compacted,))
 
     def _finish(
-        self, writes: list[Write], stale: list[Write], refusal: sqlite3.Error | None
+        self, writes: Sequence[Write], stale: Sequence[Write], refusal: sqlite3.Error | None
     ) -> None:
         """Publish what is on the disk, or forget it; in the event loop's thread."""
         if refusal is None:

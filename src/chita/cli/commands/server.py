@@ -57,7 +57,7 @@ def _endpoint(text: str) -> tuple[str, int]:
     show_default=True,
     help="Writes to remember, so that a watch can resume after a break.",
 )
-def server(
+def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     data_dir: Path,
     listen: tuple[str, ...],
     listen_fd: tuple[int, ...],
