@@ -22,6 +22,7 @@ from chita.convert.service_endpoints import derived_slices
 from chita.convert.workloads import WORKLOAD_KINDS, place, pods_of
 from chita.errors import ConvertError
 from chita.model.cluster import ClusterState, Entity, Put, fold
+from chita.model.endpoint import WorkloadEndpoint
 from chita.model.ippool import IPPool
 from chita.model.net import Address, Cidr
 from chita.model.node import Node
@@ -102,8 +103,12 @@ def _check_placement(obj: Field) -> None:
             item["name"].required()
 
 
-def cluster_from_objects(objects: Sequence[Object]) -> World:
-    """Return the cluster that *objects*, in the order written, describe."""
+def cluster_from_objects(objects: Sequence[Object], *, before: ClusterState | None = None) -> World:
+    """Return the cluster that *objects*, in the order written, describe.
+
+    Pods that *before* has too keep the addresses they have there, as they would in a cluster that
+    runs: so that two worlds can be compared.
+    """
     found = _Objects()
     workloads: list[tuple[int, dict[str, Any]]] = []
     for index, obj in enumerate(objects):
@@ -117,7 +122,7 @@ def cluster_from_objects(objects: Sequence[Object]) -> World:
     _expand(found, workloads)
     _place(found)
     _imply_accounts_and_namespaces(found)
-    cluster = _cluster(found)
+    cluster = _cluster(found, before or ClusterState())
     pods = {key[2:]: Field(obj)["spec"] for key, (_, obj) in found.known.items() if key[1] == "Pod"}
     listeners = {
         f"{namespace}/{name}": container_ports(spec)
@@ -213,7 +218,7 @@ def _imply_accounts_and_namespaces(found: _Objects) -> None:
             found.notices.append(Notice("ServiceAccount", f"{namespace}/{name}", message))
 
 
-def _cluster(found: _Objects) -> ClusterState:
+def _cluster(found: _Objects, before: ClusterState) -> ClusterState:
     entities: list[Entity] = [calico.default_allow()]
     configurations: list[tuple[int, dict[str, Any]]] = []
     for index, obj in found.known.values():
@@ -228,7 +233,7 @@ def _cluster(found: _Objects) -> ClusterState:
     if not any(isinstance(entity, IPPool) for entity in entities):
         entities += DEFAULT_POOLS
     state = fold(ClusterState(), [Put(entity) for entity in entities])
-    return _with_slices(_with_addresses(found, _with_mesh(state)))
+    return _with_slices(_with_addresses(found, _with_mesh(state), before))
 
 
 def _settings(found: _Objects, configurations: Sequence[tuple[int, dict[str, Any]]]) -> Entity:
@@ -260,7 +265,8 @@ def _hosts(net: Cidr, taken: Container[Address]) -> Iterator[Address]:
             yield address
 
 
-def _with_addresses(found: _Objects, state: ClusterState) -> ClusterState:
+def _with_addresses(found: _Objects, state: ClusterState, before: ClusterState) -> ClusterState:
+    state = fold(state, [Put(endpoint) for endpoint in _kept(state, before)])
     applied = {name: profile.labels_to_apply for name, profile in state.profiles.items()}
     namespaces = {endpoint.namespace for endpoint in state.workloads.values()}
     assignment = assigned(
@@ -275,6 +281,14 @@ def _with_addresses(found: _Objects, state: ClusterState) -> ClusterState:
         found.notices.append(Notice("Pod", endpoint.key, message))
     state = fold(state, [Put(endpoint) for endpoint in assignment.workloads])
     return fold(state, [Put(block) for block in assignment.blocks])
+
+
+def _kept(state: ClusterState, before: ClusterState) -> Iterator[WorkloadEndpoint]:
+    """Yield the endpoints without address that had one on the same node *before*, with it."""
+    for key, endpoint in state.workloads.items():
+        old = before.workloads.get(key)
+        if old is not None and not endpoint.addresses and old.node == endpoint.node:
+            yield msgspec.structs.replace(endpoint, addresses=old.addresses)
 
 
 def _with_slices(state: ClusterState) -> ClusterState:

@@ -1,0 +1,230 @@
+"""``chita explain``: whether flows are allowed, and what decides it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+import msgspec
+
+from chita.cli.files import read_texts
+from chita.cli.flows import Answer, Asked, Inquiry, NoEndpoint, Question, decisive, matrix
+from chita.cli.output import Output, output_option, print_json
+from chita.cli.reasons import Reason, reason, steps
+from chita.cli.session import filename_option, load_world
+from chita.compute.flow import Decision, Verdict
+from chita.errors import InputError, NotFoundError
+from chita.model.net import protocol_name
+from chita.model.policy import Direction
+
+
+class DirectionReport(Reason, frozen=True, kw_only=True, rename="camel"):
+    """What ``-o json`` prints of one direction."""
+
+    decided_by: Decision | NoEndpoint
+    steps: tuple[str, ...]
+    """What was looked at, in order."""
+
+
+class MatrixEntry(Answer, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """An element of what ``--all -o json`` prints: a question and its answer."""
+
+    from_: str
+    to: str
+    port: int | None
+    protocol: str | int
+    family: int | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What ``-o json`` prints of one flow."""
+
+    from_: str
+    to: str
+    port: int | None
+    protocol: str | int
+    source: str | None
+    destination: str | None
+    """The addresses tried; behind a service, its endpoint's. Null: it has no endpoint."""
+    backend: str | None
+    """The pod behind the service."""
+    verdict: Verdict
+    egress: DirectionReport
+    ingress: DirectionReport
+
+
+@click.command()
+@filename_option
+@click.option("--from", "from_", metavar="X", help="Who sends: namespace/pod, host:node, address.")
+@click.option("--to", metavar="Y", help="Who receives: as --from, or a service (svc:ns/name).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Destination port, 1 to 65535.")
+@click.option(
+    "--protocol",
+    default="TCP",
+    show_default=True,
+    help="TCP, UDP, SCTP, ICMP, ICMPv6 or a number, 1 to 255.",
+)
+@click.option(
+    "--family", type=click.Choice(["4", "6"]), help="IP version where both ends have both."
+)
+@click.option("--flows", metavar="FILE", help="Ask many: a JSON list of from, to, port, protocol.")
+@click.option("--all", "all_", is_flag=True, help="Ask for all pods and all their ports.")
+@output_option
+def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
+    filenames: Sequence[str],
+    from_: str | None,
+    to: str | None,
+    port: int | None,
+    protocol: str,
+    family: str | None,
+    flows: str | None,
+    all_: bool,  # noqa: FBT001 - a flag of the command line
+    output: Output,
+) -> None:
+    r"""Say whether a flow is allowed in the cluster that FILE describes, and what decides it.
+
+    FILE holds ordinary manifests: namespaces, pods or deployments, services, policies of every
+    kind. Nothing is applied. What a cluster would add (addresses, default namespaces) is added.
+
+    One flow: exits 0 when it is allowed, 1 when it is denied. With --flows or --all: prints a
+    list in the order of the questions and exits 0.
+
+    \b
+    Example:
+        chita explain -f world.yaml --from shop/web --to shop/db --port 5432
+        chita explain -f world.yaml --from shop/web --to svc:shop/db --port 5432 -o json
+        chita explain -f world.yaml --flows flows.json -o json
+        chita explain -f world.yaml --all
+    """
+    single = from_ is not None or to is not None
+    if single + (flows is not None) + all_ != 1:
+        raise click.UsageError("ask with --from and --to, or with --flows FILE, or with --all")
+    if single and (from_ is None or to is None):
+        raise click.UsageError("one flow needs both --from and --to")
+    inquiry = Inquiry(load_world(filenames))
+    if from_ is not None and to is not None:
+        ip = None if family is None else int(family)
+        question = Question(from_=from_, to=to, port=port, protocol=protocol, family=ip)
+        sys.exit(_explain_one(inquiry, question, output))
+    if flows is not None:
+        _print_list(_answers(inquiry, _read_questions(flows)), output)
+    else:
+        _print_list(_matrix(inquiry), output)
+
+
+def _read_questions(name: str) -> list[Question]:
+    ((_, text),) = read_texts([name])
+    try:
+        return msgspec.json.decode(text, type=list[Question])
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"read {name}: {error}; write a JSON list such as "
+            '[{"from": "shop/web", "to": "shop/db", "port": 5432, "protocol": "TCP"}]'
+        ) from error
+
+
+def _answers(inquiry: Inquiry, questions: Iterable[Question]) -> Iterator[tuple[str, Answer]]:
+    """Yield for each question its line of text and its answer."""
+    for index, question in enumerate(questions):
+        try:
+            answer = inquiry.ask(question)
+        except InputError as error:
+            raise InputError(f"flow {index}: {error}") from error
+        except NotFoundError as error:
+            raise NotFoundError(f"flow {index}: {error}") from error
+        yield _line(question, answer), answer
+
+
+def _matrix(inquiry: Inquiry) -> Iterator[tuple[str, Answer]]:
+    for question in matrix(inquiry):
+        answer = inquiry.ask(question)
+        entry = MatrixEntry(
+            from_=question.from_,
+            to=question.to,
+            port=question.port,
+            protocol=question.protocol,
+            family=question.family,
+            verdict=answer.verdict,
+            egress=answer.egress,
+            ingress=answer.ingress,
+        )
+        yield _line(question, answer), entry
+
+
+def _print_list(answers: Iterable[tuple[str, Answer]], output: Output) -> None:
+    """Print *answers* one by one, as they come: a matrix may be large."""
+    match output:
+        case Output.TEXT:
+            for line, _ in answers:
+                click.echo(line)
+        case Output.JSON:
+            encoder = msgspec.json.Encoder()
+            separator = "["
+            for _, answer in answers:
+                click.echo(separator + encoder.encode(answer).decode(), nl=False)
+                separator = ",\n "
+            click.echo("[]" if separator == "[" else "]")
+
+
+def _line(question: Question, answer: Answer) -> str:
+    port = f" {question.port}" if question.port else ""
+    family = f" IPv{question.family}" if question.family else ""
+    what = f"{question.protocol}{port}{family}"
+    return f"{answer.verdict:<6} {question.from_} -> {question.to} {what}"
+
+
+def _explain_one(inquiry: Inquiry, question: Question, output: Output) -> int:
+    tried = inquiry.tried(question)
+    asked = decisive(tried)
+    report = _report(inquiry, asked)
+    match output:
+        case Output.JSON:
+            print_json(report)
+        case Output.TEXT:
+            _print_text(report, tried)
+    return 0 if report.verdict is Verdict.ALLOW else 1
+
+
+def _report(inquiry: Inquiry, asked: Asked) -> Report:
+    flow = asked.flow
+    return Report(
+        from_=asked.question.from_,
+        to=asked.question.to,
+        port=flow.destination_port if flow and flow.icmp_type is None else asked.question.port,
+        protocol=protocol_name(flow.protocol) if flow else asked.question.protocol,
+        source=str(flow.source) if flow else None,
+        destination=str(flow.destination) if flow else None,
+        backend=asked.backend or None,
+        verdict=asked.answer.verdict,
+        egress=_direction(inquiry, asked, Direction.EGRESS),
+        ingress=_direction(inquiry, asked, Direction.INGRESS),
+    )
+
+
+def _direction(inquiry: Inquiry, asked: Asked, direction: Direction) -> DirectionReport:
+    answer = asked.answer.egress if direction is Direction.EGRESS else asked.answer.ingress
+    found = reason(answer.action, answer.decided_by)
+    return DirectionReport(
+        action=found.action,
+        tier=found.tier,
+        policy=found.policy,
+        rule=found.rule,
+        why=found.why,
+        decided_by=answer.decided_by,
+        steps=tuple(steps(inquiry.evaluator, asked, direction)),
+    )
+
+
+def _print_text(report: Report, tried: Sequence[Asked]) -> None:
+    port = f" {report.port}" if report.port else ""
+    at = f" ({report.source} -> {report.destination})" if report.source else ""
+    to = f"{report.to}, endpoint {report.backend}" if report.backend else report.to
+    click.echo(f"{report.verdict}: {report.from_} -> {to} {report.protocol}{port}{at}")
+    for name, direction in (("egress", report.egress), ("ingress", report.ingress)):
+        click.echo(f"  {name:<7}  {direction.action:<5}  {direction.why}")
+        for step in direction.steps:
+            click.echo(f"      {step}")
+    if len(tried) > 1:
+        denied = sum(asked.answer.verdict is Verdict.DENY for asked in tried)
+        click.echo(f"  the service has {len(tried)} endpoints; {denied} of them are denied")

@@ -1,0 +1,87 @@
+"""What the pure commands start from: the files of ``-f`` as one cluster.
+
+What is wrong with a document is told on the standard error, with file and line, and the rest is
+used: the answer is about the cluster that the sound part describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from chita.cli.files import read_texts
+from chita.convert.world import World, cluster_from_objects
+from chita.errors import InputError
+from chita.lab.documents import Entry, WorldProblem, read_documents
+from chita.model.cluster import ClusterState
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Documents(msgspec.Struct, frozen=True):
+    """All API objects of some files, in order, and what of the files is no object."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[WorldProblem, ...]
+
+
+def filename_option(command: _Command) -> _Command:
+    """Give *command* the option ``-f``, as its parameter *filenames*."""
+    return click.option(
+        "-f",
+        "--filename",
+        "filenames",
+        multiple=True,
+        required=True,
+        metavar="FILE",
+        help="A YAML or JSON file, a directory of them, or - for the standard input; "
+        "may be repeated.",
+    )(command)
+
+
+def read_entries(names: Iterable[str]) -> Documents:
+    """Return the objects of the files *names*.
+
+    Raises:
+        InputError: a file cannot be read at all.
+    """
+    entries: list[Entry] = []
+    problems: list[WorldProblem] = []
+    for name, text in read_texts(names):
+        documents = read_documents(text, file=name)
+        entries += documents.entries
+        problems += documents.problems
+    return Documents(tuple(entries), tuple(problems))
+
+
+def load_world(names: Sequence[str]) -> World:
+    """Return the cluster that the files *names* describe; report what did not get into it.
+
+    Raises:
+        InputError: a file cannot be read, or none of them has an object.
+    """
+    documents = read_entries(names)
+    world = world_of(documents)
+    if not documents.entries:
+        raise InputError(f"{', '.join(names)}: no object can be read; write Kubernetes manifests")
+    return world
+
+
+def world_of(documents: Documents, *, before: ClusterState | None = None) -> World:
+    """Return the cluster of *documents*; report what did not get into it.
+
+    Pods of *before* keep their addresses.
+    """
+    raw = [entry.raw for entry in documents.entries]
+    world = cluster_from_objects(raw, before=before)
+    problems = list(documents.problems)
+    problems += [
+        documents.entries[found.index].problem(found.problem.field, found.problem.message)
+        for found in world.problems
+    ]
+    for problem in sorted(problems, key=lambda each: (each.source.file, each.source.document)):
+        click.echo(f"warning: {problem}", err=True)
+    return world
