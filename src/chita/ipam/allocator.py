@@ -252,7 +252,7 @@ class Allocator:
                 self._own.doubt(cidr)
                 raise
             if done is None:
-                self._own.doubt(cidr)
+                self._own.forget(cidr)
                 return None
             self._own.keep(done[0])
             return done[1]

@@ -36,24 +36,25 @@ async def swap(  # noqa: PLR0913 - one operation, spelled once for every caller
 ) -> tuple[Held[T], R] | None:
     """Replace the value *name* by what *change* makes of it; return the result and its answer.
 
-    *known*, the value as last seen, spares the first read: a stale one only costs an attempt.
+    *known*, the value as last seen, spares the first read. It may be stale: a write from it then
+    fails and costs an attempt, and that there is nothing to do is only believed of a fresh read.
     None when the value does not exist, or *change* finds nothing to do (returns None). Writes
     nothing when *change* returns the value itself.
 
     Raises:
         ConflictError: `ATTEMPTS` writes were lost.
     """
+    held, is_fresh = known, False
     for lost in range(ATTEMPTS):
-        held = known if known is not None else await store.get(kind, name)
-        known = None
         changed = change(held.value) if held is not None else None
-        if held is None or changed is None:
-            return None
-        value, answer = changed
-        if value is held.value:
-            return held, answer
+        if held is None or changed is None or changed[0] is held.value:
+            if is_fresh:
+                return None if held is None or changed is None else (held, changed[1])
+            held, is_fresh = await store.get(kind, name), True
+            continue
         try:
-            return await store.update(held, value), answer
+            return await store.update(held, changed[0]), changed[1]
         except ConflictError:
             await pause(lost)
+            held, is_fresh = await store.get(kind, name), True
     raise ConflictError(f"write {kind.__name__} {name}: {ATTEMPTS} attempts lost to other writers")
