@@ -168,6 +168,13 @@ class Links:
         body = _IFINFO.pack(0, 0, 0, 0, 0) + _end(VethEnd(name=name, mac=mac), mtu_bytes) + info
         self._add(body, f"add vxlan {name} vni {parameters.vni} port {parameters.port}")
 
+    def add_plain(self, name: str, kind: str, *, mtu_bytes: int) -> None:
+        """Make a device of a kind that takes no parameters, such as ``wireguard``, down."""
+        body = _IFINFO.pack(0, 0, 0, 0, 0) + text(nl.IFLA_IFNAME, name)
+        body += u32(nl.IFLA_MTU, mtu_bytes)
+        body += nested(nl.IFLA_LINKINFO, text(nl.IFLA_INFO_KIND, kind))
+        self._add(body, f"add {kind} {name}")
+
     def disable_link_local(self, index: int) -> None:
         """Let a device have no IPv6 link-local address of its own when it comes up."""
         none = u8(nl.IFLA_INET6_ADDR_GEN_MODE, nl.IN6_ADDR_GEN_MODE_NONE)

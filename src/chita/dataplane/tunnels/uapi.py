@@ -10,7 +10,7 @@ import base64
 
 from chita.dataplane.tunnels.wireguard import DeviceState, PeerChange, PeerState
 from chita.desired.tunnels import Endpoint
-from chita.errors import EngineError
+from chita.errors import EngineError, ParseError
 from chita.model.net import Address, Cidr
 
 GET = "get=1\n\n"
@@ -25,7 +25,7 @@ def parse_device(answer: str) -> DeviceState:
     """
     try:
         return _device([line.partition("=")[::2] for line in answer.splitlines() if line])
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, ParseError) as error:
         raise EngineError(f"WireGuard answered nonsense: {error}") from error
 
 

@@ -1,0 +1,90 @@
+"""Per-peer changes: nothing for what is right, and no endpoint of a living session."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from chita.dataplane.tunnels.wireguard import PeerChange, PeerState, peer_changes
+from chita.desired.tunnels import Endpoint, WireguardPeer
+from chita.model.net import Address, Cidr
+
+KEY = "peer"
+NOW_S = 1_000_000
+HOME, MOVED, OTHER = (Endpoint(Address.parse(f"192.0.2.{it}"), 51820) for it in (1, 2, 3))
+NETS = frozenset({Cidr.parse("10.244.1.0/26")})
+PEER = WireguardPeer(node="n", public_key=KEY, endpoint=HOME, allowed=NETS, keepalive_s=25)
+HELD = PeerState(
+    public_key=KEY,
+    endpoint=HOME,
+    allowed=NETS,
+    keepalive_s=25,
+    handshake_s=NOW_S - 30,
+    received_bytes=1,
+    sent_bytes=1,
+)
+NOTHING = PeerChange(public_key=KEY)
+
+
+def change(
+    peer: WireguardPeer, held: PeerState, intended: dict[str, Endpoint | None]
+) -> PeerChange:
+    changes = peer_changes({KEY: peer}, {KEY: held}, intended, now_s=NOW_S)
+    return changes.put.get(KEY, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("desired", "held", "handshake_age_s", "intended", "expected"),
+    [
+        pytest.param(HOME, HOME, 30, {KEY: HOME}, None, id="as-it-is"),
+        pytest.param(HOME, MOVED, 30, {KEY: HOME}, None, id="roamed-and-alive"),
+        pytest.param(HOME, MOVED, 179, {KEY: HOME}, None, id="roamed-just-alive"),
+        pytest.param(HOME, MOVED, 180, {KEY: HOME}, HOME, id="roamed-and-dead"),
+        pytest.param(HOME, MOVED, None, {KEY: HOME}, HOME, id="never-shook-hands"),
+        pytest.param(HOME, None, None, {}, HOME, id="no-endpoint-yet"),
+        pytest.param(OTHER, HOME, 30, {KEY: HOME}, OTHER, id="a-better-one-is-desired"),
+        pytest.param(OTHER, MOVED, 30, {KEY: None}, OTHER, id="one-is-desired-at-last"),
+        pytest.param(HOME, MOVED, 30, {}, None, id="new-agent-leaves-living-sessions"),
+        pytest.param(HOME, MOVED, 300, {}, HOME, id="new-agent-mends-dead-ones"),
+        pytest.param(None, MOVED, 300, {KEY: HOME}, None, id="it-dials-us"),
+        pytest.param(HOME, MOVED, -3600, {KEY: HOME}, HOME, id="clock-stepped-back"),
+    ],
+)
+def test_endpoints(
+    desired: Endpoint | None,
+    held: Endpoint | None,
+    handshake_age_s: int | None,
+    intended: dict[str, Endpoint | None],
+    expected: Endpoint | None,
+) -> None:
+    """Roaming is free: never write an endpoint under a session younger than 180 s, unless asked."""
+    handshake_s = 0 if handshake_age_s is None else NOW_S - handshake_age_s
+    peer = msgspec.structs.replace(PEER, endpoint=desired)
+    state = msgspec.structs.replace(HELD, endpoint=held, handshake_s=handshake_s)
+
+    assert change(peer, state, intended).endpoint == expected
+
+
+def test_only_what_differs_is_written() -> None:
+    """Each field alone, and none when all is as desired."""
+    more = NETS | {Cidr.parse("fd00:10:244:1::/122")}
+    known: dict[str, Endpoint | None] = {KEY: HOME}
+
+    assert change(PEER, HELD, known) == NOTHING
+    assert change(msgspec.structs.replace(PEER, allowed=more), HELD, known) == PeerChange(
+        public_key=KEY, allowed=more
+    )
+    assert change(msgspec.structs.replace(PEER, keepalive_s=0), HELD, known) == PeerChange(
+        public_key=KEY, keepalive_s=0
+    )
+
+
+def test_peers_come_and_go() -> None:
+    """A new peer is written whole, one that nobody desires is removed."""
+    new = msgspec.structs.replace(PEER, public_key="new", endpoint=None)
+    changes = peer_changes({"new": new}, {KEY: HELD}, {}, now_s=NOW_S)
+
+    assert changes.remove == (KEY,)
+    assert changes.put == {
+        "new": PeerChange(public_key="new", allowed=NETS, keepalive_s=25),
+    }
