@@ -19,18 +19,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from chita.agent.view import ClusterView
 from chita.api.auth import read_kubeconfig
-from chita.api.client import ApiClient, Object
-from chita.api.kinds import WATCHED, resource_of
-from chita.api.watch import Listed
+from chita.api.client import ApiClient
+from chita.api.kinds import resource_of
 from chita.cni.install import install
-from chita.errors import ChitaError, ConflictError, EngineError, UnsupportedError
+from chita.errors import (
+    ApiError,
+    ChitaError,
+    EngineError,
+    NotFoundError,
+    UnsupportedError,
+)
 from chita.lab.attach import attach_pods, attached_pods, pod_key
 from chita.lab.builder import build_underlay
 from chita.lab.layout import Layout
-from chita.lab.matrix import pod_ports, service_slices
+from chita.lab.matrix import pod_ports
 from chita.lab.netns import netns_path
+from chita.lab.objects import load_world, put_slices, read_cluster
 from chita.lab.places import NodePlace
 from chita.lab.pods import Add, tell
 from chita.lab.processes import Processes
@@ -39,7 +44,7 @@ from chita.lab.state import State, StateFile
 from chita.lab.topology import Topology, topology
 from chita.lab.underlay import Port
 from chita.lab.world import World
-from chita.model.cluster import Change, ClusterState, fold
+from chita.model.cluster import ClusterState
 from chita.model.net import PROTOCOL_NAMES
 from chita.rpc.client import ask
 from chita.rpc.messages import StatusRequest
@@ -93,7 +98,7 @@ class Lab:
             self.start_server()
             done(f"https://127.0.0.1:{self.layout.api_port}")
         with self._step("objects") as done:
-            done(f"{asyncio.run(self._load())} objects")
+            done(f"{asyncio.run(load_world(self.client(), self.world))} objects")
         with self._step("agents") as done:
             for node in self.topology.nodes:
                 self.start_agent(node)
@@ -174,7 +179,7 @@ class Lab:
             install(home.cni_bin, home.cni_conf, socket=home.socket)
         attach_pods(pods, self.layout, self.topology, self.state)
         self.start_listeners()
-        asyncio.run(self._put_slices())
+        asyncio.run(put_slices(self.client(), self.world))
         return len(pods)
 
     def start_listeners(self) -> None:
@@ -230,21 +235,8 @@ class Lab:
 
     async def cluster(self) -> ClusterState:
         """Return the cluster as the API has it, by the same conversion as the agents'."""
-        view = ClusterView("", WATCHED)
-        changes: list[Change] = []
         async with self.client() as client:
-            for resource in WATCHED:
-                listed = await client.list(resource)
-                changes += view.absorb(Listed(resource, listed.items))
-        return fold(ClusterState(), changes)
-
-    async def _put_slices(self) -> None:
-        """Write the EndpointSlices that kube-controller-manager would write."""
-        cluster = await self.cluster()
-        slices = service_slices(cluster, self.world.of_kind("Service"), self.world.of_kind("Pod"))
-        async with self.client() as client:
-            for obj in slices:
-                await create_or_replace(client, obj)
+            return await read_cluster(client)
 
     def status(self, node: str) -> dict[str, Any]:
         """Return what a node's agent says of itself.
@@ -275,6 +267,43 @@ class Lab:
                 raise EngineError(f"{what} is not ready after {s:g} s ({last}); see {log}")
             time.sleep(0.02)
 
+    def netns_of(self, place: str) -> str:
+        """Return the network namespace of a node, a cloud's router, a host or a pod.
+
+        Raises:
+            NotFoundError: there is no such place; the message has the names there are.
+        """
+        known = {node.name: node.namespace for node in self.topology.nodes}
+        known |= {cloud.name: cloud.namespace for cloud in self.topology.clouds}
+        known |= {host.host.name: host.namespace for host in self.topology.hosts}
+        known |= {"wan": self.topology.wan_namespace, "control": self.topology.control_namespace}
+        known |= {
+            pod_key(pod): self.topology.pod_namespace(pod) for pod in self.world.of_kind("Pod")
+        }
+        if place not in known:
+            raise NotFoundError(f"the lab has no '{place}'; it has {', '.join(known)}")
+        return known[place]
+
+    def describe(self) -> dict[str, Any]:
+        """Return which processes run, how each agent is, and which faults are made."""
+        names = ["server", "pods", *(f"agent-{node.name}" for node in self.topology.nodes)]
+        running = {
+            name: "running" if self.processes.find(name) else "not running" for name in names
+        }
+        state = self.state.read()
+        agents: dict[str, Any] = {}
+        for node in self.topology.nodes:
+            try:
+                agents[node.name] = self.status(node.name)
+            except ApiError as error:
+                agents[node.name] = {"error": str(error)}
+        return {
+            "world": list(state.worlds) if state else [],
+            "processes": running,
+            "agents": agents,
+            "faults": [str(fault) for fault in state.faults] if state else [],
+        }
+
     def client(self) -> ApiClient:
         """Return a client of the API server with all rights."""
         return ApiClient(read_kubeconfig(self.layout.kubeconfig))
@@ -290,18 +319,6 @@ class Lab:
 
         return asyncio.run(ready())
 
-    async def _load(self) -> int:
-        """Create every object of the world; return how many.
-
-        Namespaces first, whatever the order of the file: the rest may stand in them.
-        """
-        objects = [obj for obj in self.world.objects if obj["kind"] != "Underlay"]
-        objects.sort(key=lambda obj: _LOAD_ORDER.get(obj["kind"], len(_LOAD_ORDER)))
-        async with self.client() as client:
-            for obj in objects:
-                await create_or_replace(client, obj)
-        return len(objects)
-
     @contextmanager
     def _step(self, name: str) -> Iterator[Callable[[str], None]]:
         started = time.perf_counter()
@@ -309,30 +326,6 @@ class Lab:
         self._progress.started(name)
         yield detail.append
         self._progress.finished(name, " ".join(detail), time.perf_counter() - started)
-
-
-_LOAD_ORDER = {"Namespace": 0, "Tier": 1, "ServiceAccount": 2, "IPPool": 3, "Node": 4}
-
-
-async def create_or_replace(client: ApiClient, obj: Object) -> None:
-    """Make the server hold *obj*: its spec, and its status where it has one.
-
-    Raises:
-        ApiError: the server refuses it; the message names the fields.
-    """
-    resource = resource_of(obj)
-    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
-    if resource.is_namespaced and not namespace:
-        namespace = "default"
-        obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
-    try:
-        await client.create(obj)
-    except ConflictError:
-        await client.patch(resource, name, obj, namespace=namespace)
-    if obj.get("status"):
-        await client.patch(
-            resource, name, {"status": obj["status"]}, namespace=namespace, subresource="status"
-        )
 
 
 def check_machine() -> None:

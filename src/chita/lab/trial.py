@@ -123,8 +123,6 @@ def model_flow(trial: Trial) -> ModelFlow:
     return ModelFlow(
         source=trial.source_address,
         destination=trial.address,
-        source_node=trial.source.node or None,
-        destination_node=trial.destination.node or None,
         protocol=trial.protocol,
         destination_port=trial.port,
         icmp_type=_ICMP_ECHO_REQUEST[trial.address.family] if is_echo else None,
@@ -197,7 +195,7 @@ async def _links(
     )
 
 
-def _node_line(lab: Lab, cluster: ClusterState, name: str, status: dict[str, Any]) -> NodeLine:
+def _node_line(cluster: ClusterState, name: str, status: dict[str, Any]) -> NodeLine:
     node, record = cluster.nodes[name], cluster.fabric_nodes.get(name)
     return NodeLine(
         name=name,

@@ -15,6 +15,7 @@ from chita.errors import NotFoundError
 
 if TYPE_CHECKING:
     from chita.lab.cluster import Lab
+    from chita.lab.faults import Fault
     from chita.lab.world import World
 
 _WORLD = click.option(
@@ -98,7 +99,14 @@ def status(output: str) -> None:
         click.echo(json.dumps(report, indent=2))
         return
     for name, value in report["processes"].items():
-        click.echo(f"{name:<20} {value}")
+        agent = report["agents"].get(name.removeprefix("agent-"), {})
+        detail = (
+            f"{'in sync' if agent['in_sync'] else 'behind'}, {agent['endpoints']} pods, "
+            f"{agent['rss_bytes'] / 1e6:.0f} MB"
+            if "in_sync" in agent
+            else ""
+        )
+        click.echo(f"{name:<20} {value:<12} {detail}")
     for fault in report["faults"]:
         click.echo(f"fault: {fault}")
 
@@ -158,18 +166,23 @@ def fault(kind: str, target: str, percent: float) -> None:
     Example:
         chita lab fault cloud gcp
     """
-    running = _running()
-    click.echo(running.break_(_fault(kind, target, percent)))
+    from chita.lab.faulty import break_lab
+
+    wanted = _fault(kind, target, percent)
+    break_lab(_running(), wanted)
+    click.echo(f"broken: {wanted}; mend it with: chita lab heal")
 
 
 @lab.command()
 def heal() -> None:
     """Mend every fault that was made."""
-    for mended in _running().heal():
+    from chita.lab.faulty import heal_lab
+
+    for mended in heal_lab(_running()):
         click.echo(f"mended: {mended}")
 
 
-def _fault(kind: str, target: str, percent: float) -> object:
+def _fault(kind: str, target: str, percent: float) -> Fault:
     from chita.lab.faults import AgentKilled, CloudCutOff, LinkDown, PacketLoss, ServerStopped
 
     if kind != "server" and not target:

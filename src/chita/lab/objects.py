@@ -1,0 +1,69 @@
+"""The world's objects in the API server, and the cluster read back from it."""
+
+from __future__ import annotations
+
+from chita.agent.view import ClusterView
+from chita.api.client import ApiClient, Object
+from chita.api.kinds import WATCHED, resource_of
+from chita.api.watch import Listed
+from chita.errors import ConflictError
+from chita.lab.matrix import service_slices
+from chita.lab.world import World
+from chita.model.cluster import Change, ClusterState, fold
+
+_LOAD_ORDER = {"Namespace": 0, "Tier": 1, "ServiceAccount": 2, "IPPool": 3, "Node": 4}
+
+
+async def create_or_replace(client: ApiClient, obj: Object) -> None:
+    """Make the server hold *obj*: its spec, and its status where it has one.
+
+    Raises:
+        ApiError: the server refuses it; the message names the fields.
+    """
+    resource = resource_of(obj)
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+    if resource.is_namespaced and not namespace:
+        namespace = "default"
+        obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+    try:
+        await client.create(obj)
+    except ConflictError:
+        await client.patch(resource, name, obj, namespace=namespace)
+    if obj.get("status"):
+        await client.patch(
+            resource, name, {"status": obj["status"]}, namespace=namespace, subresource="status"
+        )
+
+
+async def load_world(client: ApiClient, world: World) -> int:
+    """Create every object of *world*; return how many.
+
+    Namespaces first, whatever the order of the files: the rest may stand in them.
+
+    Raises:
+        ApiError: the server refuses one; the message names its fields.
+    """
+    objects = [obj for obj in world.objects if obj["kind"] != "Underlay"]
+    objects.sort(key=lambda obj: _LOAD_ORDER.get(obj["kind"], len(_LOAD_ORDER)))
+    async with client:
+        for obj in objects:
+            await create_or_replace(client, obj)
+    return len(objects)
+
+
+async def put_slices(client: ApiClient, world: World) -> None:
+    """Write the EndpointSlices that kube-controller-manager would write for *world*."""
+    async with client:
+        cluster = await read_cluster(client)
+        for obj in service_slices(cluster, world.of_kind("Service"), world.of_kind("Pod")):
+            await create_or_replace(client, obj)
+
+
+async def read_cluster(client: ApiClient) -> ClusterState:
+    """Return the cluster as the API has it, by the same conversion as the agents'."""
+    view = ClusterView("", WATCHED)
+    changes: list[Change] = []
+    for resource in WATCHED:
+        listed = await client.list(resource)
+        changes += view.absorb(Listed(resource, listed.items))
+    return fold(ClusterState(), changes)
