@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from chita.errors import ConvertError
+from chita.convert.fields import Field
 
 Object = dict[str, Any]
 """An API object as JSON has it."""
@@ -30,6 +30,11 @@ _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _BASE_LIMIT = 58
 """k8s.io/apiserver ``names.maxGeneratedNameLength``: 63 without the suffix of five."""
+
+_PROTOCOLS = {name: name for name in ("TCP", "UDP", "SCTP")}
+
+_MOST_REPLICAS = 100_000
+"""More than any cluster runs, so that a slip of the pen does not fill the memory."""
 
 
 class Unplaced(msgspec.Struct, frozen=True):
@@ -47,6 +52,34 @@ class Placement(msgspec.Struct, frozen=True):
     unplaced: tuple[Unplaced, ...]
 
 
+def check_shape(obj: Field) -> None:
+    """Check that what placing and running read in a Pod, Node or pod template has its type.
+
+    Raises:
+        ConvertError: a field has another type than the API gives it.
+    """
+    metadata, spec = obj["metadata"], obj["spec"]
+    metadata["labels"].texts_by_key()
+    metadata["annotations"].texts_by_key()
+    for owner in metadata["ownerReferences"].items():
+        owner["kind"].required()
+        owner["name"].required()
+    spec["nodeName"].text()
+    spec["nodeSelector"].texts_by_key()
+    for item in (*spec["tolerations"].items(), *spec["taints"].items()):
+        item.map()
+    for container in (*spec["initContainers"].items(), *spec["containers"].items()):
+        for port in container["ports"].items():
+            port["name"].text()
+            if not port["containerPort"].is_set:
+                raise port["containerPort"].error("must be set, 1 to 65535")
+            port["containerPort"].integer(0, low=1, high=65535)
+            port["protocol"].one_of(_PROTOCOLS, "TCP")
+    for address in obj["status"]["addresses"].items():
+        address["type"].text()
+        address["address"].text()
+
+
 def pods_of(workload: Object, nodes: Sequence[Object]) -> list[Object]:
     """Return the pods that *workload* becomes, not yet placed but for a DaemonSet's.
 
@@ -56,13 +89,16 @@ def pods_of(workload: Object, nodes: Sequence[Object]) -> list[Object]:
     ``statefulset.kubernetes.io/pod-name`` and ``apps.kubernetes.io/pod-index``.
 
     Raises:
-        ConvertError: there is no pod template, or ``replicas`` is not a number from zero.
+        ConvertError: there is no pod template, or a field of it has the wrong type.
     """
     kind = workload["kind"]
     name = workload["metadata"]["name"]
-    spec = _mapping(workload.get("spec"), "spec")
-    template = _mapping(spec.get("template"), "spec.template")
-    _mapping(template.get("spec"), "spec.template.spec")
+    spec = Field(workload)["spec"]
+    if not spec["template"]["spec"].map():
+        raise spec["template"]["spec"].error("must be set: it says what the pods are")
+    check_shape(spec["template"])
+    replicas = spec["replicas"].integer(1, low=0, high=_MOST_REPLICAS)
+    template = dict(spec["template"].map())
     digest = _digest(template, length=10)
     match kind:
         case "DaemonSet":
@@ -72,9 +108,9 @@ def pods_of(workload: Object, nodes: Sequence[Object]) -> list[Object]:
                 if refusal(template["spec"], node) is None
             ]
         case "StatefulSet":
-            start = _mapping(spec.get("ordinals") or {}, "spec.ordinals").get("start", 0)
+            start = spec["ordinals"]["start"].integer(0, low=0, high=_MOST_REPLICAS)
             pods = []
-            for index in range(start, start + _replicas(spec)):
+            for index in range(start, start + replicas):
                 labels = {
                     "apps.kubernetes.io/pod-index": str(index),
                     "statefulset.kubernetes.io/pod-name": f"{name}-{index}",
@@ -84,10 +120,10 @@ def pods_of(workload: Object, nodes: Sequence[Object]) -> list[Object]:
         case "Deployment":
             labels = {"pod-template-hash": digest}
             base = f"{name}-{digest}"
-            names = [_named(base, str(index)) for index in range(_replicas(spec))]
+            names = [_named(base, str(index)) for index in range(replicas)]
             return [_pod(workload, template, name=pod, labels=labels) for pod in names]
         case _:
-            names = [_named(name, f"{digest} {index}") for index in range(_replicas(spec))]
+            names = [_named(name, f"{digest} {index}") for index in range(replicas)]
             return [_pod(workload, template, name=pod) for pod in names]
 
 
@@ -206,20 +242,3 @@ def _digest(value: Any, *, length: int) -> str:
         number, index = divmod(number, len(_ALPHABET))
         out.append(_ALPHABET[index])
     return "".join(out)
-
-
-def _replicas(spec: Mapping[str, Any]) -> int:
-    """Return how many pods *spec* asks for; one unless it says."""
-    replicas = spec.get("replicas", 1)
-    if replicas is None:
-        return 1
-    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
-        raise ConvertError(f"'{replicas}' is not a number from 0", field="spec.replicas")
-    return replicas
-
-
-def _mapping(value: Any, field: str) -> dict[str, Any]:
-    """Return *value*, which must be a mapping."""
-    if not isinstance(value, dict):
-        raise ConvertError("must be a mapping; it is missing or something else", field=field)
-    return value

@@ -130,13 +130,15 @@ def _loss_script(percent: float) -> str:
     too; in steps of 0.01 %.
     """
     share = max(0, min(10_000, round(percent * 100)))
+    # "mod 10000 < 10000" is refused as always true, so the comparison is with the last that is lost.
+    lose = f"numgen random mod 10000 <= {share - 1} counter drop" if share else "accept"
     return (
         f"table {_LOSS_TABLE}\ndelete table {_LOSS_TABLE}\n"
         f"table {_LOSS_TABLE} {{ chain forward {{\n"
         "  type filter hook forward priority -300; policy accept;\n"
-        f'  oifname "wan0" numgen random mod 10000 < {share} counter drop\n'
-        f'  iifname "wan0" numgen random mod 10000 < {share} counter drop\n'
-        "} }\n"
+        f'  oifname "wan0" {lose}\n'
+        f'  iifname "wan0" {lose}\n'
+        "}\n}\n"
     )
 
 

@@ -20,7 +20,7 @@ _SOL_RAW = 255  # linux/socket.h
 _ICMP_FILTER = 1  # linux/icmp.h: a bit set is a type not wanted
 _ICMPV6_FILTER = 1  # linux/icmpv6.h: the same, 256 bits
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23  # linux/in.h, linux/in6.h
-_PMTUDISC_PROBE = 3  # set DF, and do not believe what was learned of the path before
+_PMTUDISC_PROBE = 3  # linux/in.h: set DF, and ignore what was learned of the path before
 
 _ECHO_REQUEST = {4: 8, 6: 128}  # RFC 792, RFC 4443
 _ECHO_REPLY = {4: 0, 6: 129}
@@ -62,6 +62,7 @@ class Echo:
         try:
             self.socket.setblocking(False)
             self._filter()
+            never_fragment(self.socket, self._family)
             if source is not None:
                 self.socket.bind((str(source), 0))
             # Connected, it hears only this destination and gets routers' errors as its own.
@@ -73,18 +74,16 @@ class Echo:
         self._sequence = 0
 
     def _filter(self) -> None:
-        """Hear echo replies only, and never fragment."""
+        """Hear echo replies only."""
         if self._family == 4:
             unwanted = 0xFFFFFFFF & ~(1 << _ECHO_REPLY[4])
             self.socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", unwanted))
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
         else:
             words = [0xFFFFFFFF] * 8
             words[_ECHO_REPLY[6] >> 5] &= ~(1 << (_ECHO_REPLY[6] & 31))
             self.socket.setsockopt(
                 socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, struct.pack("=8I", *words)
             )
-            self.socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
 
     def close(self) -> None:
         """Close the socket."""
@@ -125,6 +124,14 @@ class Echo:
         kind, _, _, identifier, sequence = struct.unpack("!BBHHH", icmp[:8])
         expected = (_ECHO_REPLY[self._family], self._identifier, self._sequence)
         return (kind, identifier, sequence) == expected
+
+
+def never_fragment(sock: socket.socket, family: int) -> None:
+    """Send with DF set, whatever is known of the path, so that a packet passes whole or not."""
+    if family == 4:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
 
 
 def checksum(packet: bytes) -> int:

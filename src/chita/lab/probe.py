@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import time
 from collections.abc import Sequence
@@ -21,11 +22,14 @@ import msgspec
 from chita.errors import InputError
 from chita.lab import echo
 from chita.lab.netns import entered
-from chita.lab.ping import Echo
+from chita.lab.ping import Echo, never_fragment
 from chita.model.net import Address, protocol_name
 
-_IN_FLIGHT = 512
-"""Sockets open at once, below the usual limit of 1024 open files."""
+_IN_FLIGHT = 1500
+"""Sockets open at once; a denied flow holds its own for as long as the patience lasts."""
+
+_OTHER_FILES = 64
+"""Open files beside the sockets of flows."""
 
 _SMALL_ECHO_BYTES = 84
 """An IP packet as ping(8) sends it."""
@@ -35,7 +39,11 @@ class Expectation(StrEnum):
     """What the caller thinks will come of a flow."""
 
     ANSWER = "answer"
+    """It reaches a listener."""
+    REFUSAL = "refusal"
+    """It reaches a host on which nothing listens there."""
     SILENCE = "silence"
+    """It is dropped on the way."""
     UNKNOWN = "unknown"
 
 
@@ -51,7 +59,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     source: Address | None = None
     """The source's address; None: the kernel chooses."""
     size_bytes: int = 0
-    """Of the payload, both ways, or of an echo's IP packet; 0: small."""
+    """Of the payload, both ways, or of an echo's IP packet; 0: small. Datagrams of a size asked for
+    are not fragmented: they pass whole or not."""
     expected: Expectation = Expectation.UNKNOWN
 
 
@@ -88,7 +97,15 @@ def run_flows(
     timeout_s: float = 1.0,
     attempts: int = 3,
 ) -> list[Outcome]:
-    """Return what came of each of *flows*, in order; see `try_flows`."""
+    """Return what came of each of *flows*, in order; see `try_flows`.
+
+    Raises the process's limit of open files for *in_flight* sockets, as far as it may.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = in_flight + _OTHER_FILES
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        in_flight = min(in_flight, hard - _OTHER_FILES)
     return asyncio.run(
         try_flows(flows, in_flight=in_flight, timeout_s=timeout_s, attempts=attempts)
     )
@@ -130,8 +147,10 @@ def is_expected(expected: Expectation, outcome: Outcome) -> bool:
     match expected:
         case Expectation.ANSWER:
             return isinstance(outcome, Allowed)
+        case Expectation.REFUSAL:
+            return isinstance(outcome, Refused)
         case Expectation.SILENCE:
-            return not isinstance(outcome, Allowed)
+            return isinstance(outcome, TimedOut | Unreachable)
         case Expectation.UNKNOWN:
             return True
 
@@ -183,6 +202,8 @@ async def _over_datagrams(flow: Flow) -> str:
     """Send one datagram, and return who answered."""
     loop = asyncio.get_running_loop()
     with _open(flow, socket.SOCK_DGRAM) as sock:
+        if flow.size_bytes:
+            never_fragment(sock, flow.destination.family)
         sock.connect((str(flow.destination), flow.port))
         sock.send(echo.request(flow.size_bytes))
         return echo.answering_name(await loop.sock_recv(sock, 65536))

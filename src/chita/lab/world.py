@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from chita.convert.workloads import WORKLOAD_KINDS, place, pods_of
+from chita.convert.fields import Field, Metadata
+from chita.convert.workloads import WORKLOAD_KINDS, check_shape, place, pods_of
 from chita.errors import ConvertError, InputError
 from chita.lab.documents import Entry, Object, Source, WorldProblem, read_documents
 from chita.lab.underlay import Underlay, parse_underlay
@@ -188,28 +189,17 @@ def _known(
 
 
 def _malformed(entry: Entry) -> WorldProblem | None:
-    """Return what *entry* lacks that every API object has."""
-    raw = entry.raw
-    metadata = raw.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
-    checks = (
-        ("apiVersion", isinstance(raw.get("apiVersion"), str), "write for example v1"),
-        ("kind", isinstance(raw.get("kind"), str), "write for example Pod"),
-        ("metadata", isinstance(metadata, dict), "write a mapping with a name"),
-        ("metadata.name", isinstance(name, str) and name != "", "write a name"),
-        ("spec", isinstance(raw.get("spec"), dict | None), "write a mapping"),
-    )
-    for field, is_right, mend in checks:
-        if not is_right:
-            return entry.problem(field, f"is missing or of the wrong type; {mend}")
-    for field in ("labels", "annotations"):
-        values = raw["metadata"].get(field) or {}
-        if not isinstance(values, dict):
-            return entry.problem(f"metadata.{field}", "must be a mapping of texts")
-        for key, value in values.items():
-            if not isinstance(value, str) or not isinstance(key, str):
-                message = f'{value!r} is not a text; write it in quotes: "{value}"'
-                return entry.problem(f"metadata.{field}.{key}", message)
+    """Return what *entry* lacks that every API object has, or what has the wrong type."""
+    obj = Field(entry.raw)
+    try:
+        obj["apiVersion"].required()
+        obj["kind"].required()
+        Metadata(obj)
+        obj["spec"].map()
+        if entry.kind in {"Node", "Pod"} and entry.api_version == "v1":
+            check_shape(obj)
+    except ConvertError as error:
+        return entry.problem(error.field, error.message)
     return None
 
 
