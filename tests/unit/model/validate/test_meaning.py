@@ -1,0 +1,136 @@
+"""What is valid has a meaning: validation and conversion, written apart, must not disagree.
+
+Objects are drawn from the very schemas that validation walks, with few fields at a time so that
+many of them are valid, and with values of every kind, so that many are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from chita.convert.policy import policy
+from chita.model.defaults import apply_defaults
+from chita.model.policy import PolicyKind
+from chita.model.schema import (
+    Anything,
+    Flag,
+    Format,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Schema,
+    Text,
+    Whole,
+    WholeOrText,
+)
+from chita.model.schemas.kinds import KINDS
+from chita.model.validate.objects import validate
+
+Raw = dict[str, Any]
+
+_TEXTS: Final[dict[Format, list[Any]]] = {
+    Format.ANY: ["", "x"],
+    Format.SELECTOR: ["", "a == 'b'", "!has(a)", "global()", "a="],
+    Format.SELECTOR_OR_GLOBAL: ["", "all()", "global()", "has(a)", "global() && all()"],
+    Format.CIDR: ["10.0.0.0/8", "10.1.0.0/16", "::/0", "0.0.0.0/0", "10.0.0.1/8", "10.0.0.1"],
+    Format.CIDR_LOOSE: ["10.0.0.0/8", "10.0.0.1/16", "fd00::/64", "10.0.0.1", "x/8"],
+    Format.DNS_LABEL: ["a", "a.b"],
+    Format.DNS_SUBDOMAIN: ["a", "a.b", "A"],
+    Format.LABEL_KEY: ["a", "b.c/d", "e f"],
+    Format.LABEL_VALUE: ["", "a", "b c"],
+    Format.ANNOTATION_KEY: ["a", "B.c/d"],
+    Format.PORT_NAME: ["http", "80"],
+    Format.PROTOCOL: ["TCP", "UDP", "ICMP", "ICMPv6", "UDPLite", "6", "tcp", 1, 6, 17, 58, 0, 256],
+    Format.RULE_PORT: [1, 65535, 0, "80", "80:90", "90:80", "http", "1-2", "Web_1.x"],
+    Format.KUBERNETES_PORT: [1, 80, 0, "http", "80", "Web"],
+    Format.HTTP_PATH: ["/", "/a", "b"],
+}
+
+
+def values(schema: Schema, width: int) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - a case a node
+    """Draw values for *schema*, with up to *width* optional fields each; most are right."""
+    match schema:
+        case Record():
+            return st.lists(
+                st.sampled_from(list(schema.fields)), max_size=width, unique=True
+            ).flatmap(
+                lambda names: st.fixed_dictionaries(
+                    {
+                        name: values(schema.fields[name], width)
+                        for name in {*schema.required, *names}
+                    }
+                )
+            )
+        case ListOf():
+            return st.lists(values(schema.item, width), min_size=schema.min_items, max_size=2)
+        case MapOf():
+            return st.dictionaries(st.sampled_from(_TEXTS[schema.key]), values(schema.value, width))
+        case Text(choices=()) | WholeOrText():
+            return st.sampled_from(_TEXTS[schema.format])
+        case Text() | Whole(choices=(_, *_)):
+            return st.sampled_from(schema.choices)
+        case Whole():
+            return st.integers(schema.minimum, schema.maximum)
+        case Number():
+            return st.sampled_from([0, 1.5, -1])
+        case Flag():
+            return st.booleans()
+        case Anything():
+            return st.none()
+
+
+def policies(api_version: str, kind: str, width: int) -> st.SearchStrategy[Raw]:
+    is_global = kind in {"GlobalNetworkPolicy", "ClusterNetworkPolicy"}
+    return st.fixed_dictionaries(
+        {
+            "apiVersion": st.just(api_version),
+            "kind": st.just(kind),
+            "metadata": st.just({"name": "p"} | ({} if is_global else {"namespace": "shop"})),
+            "spec": values(KINDS[api_version, kind].fields["spec"], width),
+        }
+    )
+
+
+_V3: Final = "projectcalico.org/v3"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("api_version", "kind", "policy_kind", "width"),
+    [
+        pytest.param(_V3, "NetworkPolicy", PolicyKind.NETWORK_POLICY, 3, id="v3"),
+        pytest.param(_V3, "GlobalNetworkPolicy", PolicyKind.GLOBAL_NETWORK_POLICY, 3, id="global"),
+        pytest.param(_V3, "StagedNetworkPolicy", PolicyKind.STAGED_NETWORK_POLICY, 3, id="staged"),
+        pytest.param(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            PolicyKind.KUBERNETES_NETWORK_POLICY,
+            2,
+            id="kubernetes",
+        ),
+        pytest.param(
+            "policy.networking.k8s.io/v1alpha2",
+            "ClusterNetworkPolicy",
+            PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY,
+            1,
+            id="cluster",
+        ),
+    ],
+)
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_what_is_valid_converts_whole(
+    api_version: str, kind: str, policy_kind: PolicyKind, width: int, data: st.DataObject
+) -> None:
+    """No rule of a valid policy is dropped or replaced, with and without its defaults."""
+    obj = data.draw(policies(api_version, kind, width))
+    assume(not validate(obj))
+
+    assert () == policy(obj, policy_kind).problems
+    assert [] == validate(apply_defaults(obj))
+    assert () == policy(apply_defaults(obj), policy_kind).problems
