@@ -1,0 +1,145 @@
+"""The sets that rules in use name, kept while peers, services and rules come and go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from chita.compute.address_sets import (
+    address_set,
+    port_set,
+    service_address_set,
+    service_port_set,
+    slice_service,
+)
+from chita.compute.endpoints import Peer
+from chita.compute.rules import (
+    Selected,
+    SelectedPorts,
+    ServiceAddresses,
+    ServicePorts,
+    SetSource,
+)
+from chita.compute.selection import Selection
+from chita.desired.policy import AddressSet, PortSet
+from chita.model.policy import ServiceRef
+from chita.model.selector import uid
+from chita.model.service import EndpointSlice
+
+
+class LiveSets:
+    """Address sets and port sets in use; a set that stays equal stays the same object.
+
+    Attributes:
+        peers: all that rules can name, and the selectors in use, each under its uid.
+        address_sets: a new dict whenever one of them is another.
+        port_sets: likewise.
+    """
+
+    def __init__(self) -> None:
+        self.peers: Selection[Peer] = Selection()
+        self.address_sets: dict[str, AddressSet] = {}
+        self.port_sets: dict[str, PortSet] = {}
+        self._uses: Counter[str] = Counter()
+        self._sources: dict[str, SetSource] = {}
+        self._readers: dict[str | ServiceRef, dict[str, None]] = {}
+        self._slices: dict[ServiceRef, dict[str, EndpointSlice]] = {}
+        self._services: dict[str, ServiceRef] = {}
+        self._stale: set[str] = set()
+
+    def put_slice(self, each: EndpointSlice) -> None:
+        """*each* exists now, whatever was under its key before."""
+        self.remove_slice(each.key)
+        service = slice_service(each)
+        self._services[each.key] = service
+        self._slices.setdefault(service, {})[each.key] = each
+        self._stale.update(self._readers.get(service, ()))
+
+    def remove_slice(self, key: str) -> None:
+        """No EndpointSlice is under *key* any more."""
+        service = self._services.pop(key, None)
+        if service is not None:
+            del self._slices[service][key]
+            if not self._slices[service]:
+                del self._slices[service]
+            self._stale.update(self._readers.get(service, ()))
+
+    def use(self, sources: Mapping[str, SetSource]) -> None:
+        """Count one more use of each of *sources*, by set name."""
+        for name, source in sources.items():
+            self._uses[name] += 1
+            if self._uses[name] == 1:
+                self._sources[name] = source
+                self._stale.add(name)
+                origin = _origin(source)
+                readers = self._readers.setdefault(origin, {})
+                readers[name] = None
+                if isinstance(source, Selected | SelectedPorts) and isinstance(origin, str):
+                    self.peers.put_selector(origin, source.selector)
+
+    def release(self, sources: Iterable[str]) -> None:
+        """Count one use less of each set named; what nobody uses is gone."""
+        for name in sources:
+            self._uses[name] -= 1
+            if not self._uses[name]:
+                del self._uses[name]
+                origin = _origin(self._sources.pop(name))
+                self._stale.add(name)
+                del self._readers[origin][name]
+                if not self._readers[origin]:
+                    del self._readers[origin]
+                    if isinstance(origin, str):
+                        self.peers.remove_selector(origin)
+
+    def refill(self) -> None:
+        """Make the sets hold what they should, touching those only whose origin changed."""
+        stale, self._stale = self._stale, set()
+        for origin in self.peers.take_changes().selectors:
+            stale.update(self._readers.get(origin, ()))
+        addresses: dict[str, AddressSet | None] = {}
+        ports: dict[str, PortSet | None] = {}
+        for name in stale:
+            match self._sources.get(name):
+                case None:
+                    addresses[name] = ports[name] = None
+                case Selected(selector):
+                    addresses[name] = address_set(self.peers.selected(name))
+                case SelectedPorts(selector, protocol, port):
+                    ports[name] = port_set(self.peers.selected(uid(selector)), protocol, port)
+                case ServicePorts(service):
+                    ports[name] = service_port_set(self._slices.get(service, {}).values())
+                case ServiceAddresses(service):
+                    addresses[name] = service_address_set(self._slices.get(service, {}).values())
+        self.address_sets = overlay(self.address_sets, addresses)
+        self.port_sets = overlay(self.port_sets, ports)
+
+
+def _origin(source: SetSource) -> str | ServiceRef:
+    """Return what fills *source*: the uid of a selector, or a service."""
+    match source:
+        case Selected(selector) | SelectedPorts(selector):
+            return uid(selector)
+        case ServicePorts(service) | ServiceAddresses(service):
+            return service
+
+
+V = TypeVar("V")
+
+
+def overlay(held: dict[str, V], news: Mapping[str, V | None]) -> dict[str, V]:
+    """Return *held* with *news* put (None: removed); the same dict when nothing differs.
+
+    Values equal to the held ones do not replace them, so that whoever compares may do so by
+    identity.
+    """
+    differing = {name: new for name, new in news.items() if held.get(name) != new}
+    if not differing:
+        return held
+    result = dict(held)
+    for name, new in differing.items():
+        if new is None:
+            del result[name]
+        else:
+            result[name] = new
+    return result
