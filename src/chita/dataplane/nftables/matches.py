@@ -5,7 +5,8 @@ alternatives, ``not`` negates its own group only. Three rules narrow what the AP
 but gives no meaning:
 
 * ICMP is a rule of IPv4 only, ICMPv6 of IPv6 only; an ICMP type implies the family's protocol.
-* Port numbers imply a protocol that has them (TCP, UDP, SCTP). Sets of ports carry their own.
+* Wanted port numbers imply a protocol that has them (TCP, UDP, SCTP); a packet without ports has
+  none of the unwanted ones. Sets of ports carry their protocols.
 * A rule whose networks, wanted or not wanted, are all of one family is a rule of that family.
 """
 
@@ -97,39 +98,38 @@ def _family_conditions(
     rule: policy.Rule, family: Family | None, sets: SetIndex
 ) -> Conditions | None:
     try:
-        always = _header(rule, family)
+        protocols = _protocols(rule, family)
+        always = _header(rule, family, protocols)
         groups: list[Sequence[Match]] = []
         if family is None:
             # Only ports are left to read, and their fields are the same in both families.
-            groups += _ports(rule.source, _SOURCE[4], 4, sets)
-            groups += _ports(rule.destination, _DESTINATION[4], 4, sets)
+            groups += _ports(rule.source, _SOURCE[4], 4, sets, protocols)
+            groups += _ports(rule.destination, _DESTINATION[4], 4, sets, protocols)
         else:
-            groups += _side(rule.source, _SOURCE[family], family, sets)
-            groups += _side(rule.destination, _DESTINATION[family], family, sets)
+            groups += _side(rule.source, _SOURCE[family], family, sets, protocols)
+            groups += _side(rule.destination, _DESTINATION[family], family, sets, protocols)
     except NeverError:
         return None
     always += [group[0] for group in groups if len(group) == 1]
     return Conditions(tuple(always), tuple(tuple(g) for g in groups if len(g) > 1))
 
 
-def _header(rule: policy.Rule, family: Family | None) -> list[Match]:
+def _header(
+    rule: policy.Rule, family: Family | None, protocols: tuple[int, ...]
+) -> list[Match]:
     """Return what the rule asks of family, protocol and ICMP type.
 
     Raises:
         NeverError: no packet of *family* can be like that.
     """
     matches: list[Match] = []
-    icmp_asked = rule.icmp is not None or rule.not_icmp is not None
     if family is not None:
         other_icmp = _ICMP_PROTOCOL[6 if family == 4 else 4]
         if rule.family not in (None, family) or rule.protocol == other_icmp:
             raise NeverError
         matches.append(Compare(Field.NFPROTO, _NFPROTO[family]))
-    protocols = _protocols(rule, _ICMP_PROTOCOL[family] if family and icmp_asked else None)
-    if len(protocols) == 1:
-        matches.append(Compare(Field.L4PROTO, protocols[0]))
-    elif protocols:
-        matches.append(AnonymousLookup(Field.L4PROTO, protocols))
+    if protocols:
+        matches.append(_one_of(Field.L4PROTO, protocols, Sense.IS))
     if rule.not_protocol is not None:
         matches.append(Compare(Field.L4PROTO, rule.not_protocol, Sense.IS_NOT))
     if family is not None:
@@ -138,19 +138,18 @@ def _header(rule: policy.Rule, family: Family | None) -> list[Match]:
     return matches
 
 
-def _protocols(rule: policy.Rule, icmp_protocol: int | None) -> tuple[int, ...]:
+def _protocols(rule: policy.Rule, family: Family | None) -> tuple[int, ...]:
     """Return the protocols one of which the packet must have; empty: any.
 
     Raises:
         NeverError: what the rule asks of the header belongs to no protocol.
     """
     allowed: set[int] | None = None if rule.protocol is None else {rule.protocol}
-    if rule.source.ports or rule.source.not_ports or rule.destination.ports or (
-        rule.destination.not_ports
-    ):  # fmt: skip
+    if rule.source.ports or rule.destination.ports:
         allowed = set(PORT_PROTOCOLS) if allowed is None else allowed & PORT_PROTOCOLS
-    if icmp_protocol is not None:
-        allowed = {icmp_protocol} if allowed is None else allowed & {icmp_protocol}
+    if family is not None and (rule.icmp is not None or rule.not_icmp is not None):
+        icmp = {_ICMP_PROTOCOL[family]}
+        allowed = icmp if allowed is None else allowed & icmp
     if allowed is None:
         return ()
     if not allowed:
@@ -170,7 +169,11 @@ def _icmp(match: IcmpMatch | None, family: Family, sense: Sense) -> list[Match]:
 
 
 def _side(
-    match: policy.Match, side: _Side, family: Family, sets: SetIndex
+    match: policy.Match,
+    side: _Side,
+    family: Family,
+    sets: SetIndex,
+    protocols: tuple[int, ...],
 ) -> list[Sequence[Match]]:
     """Return one group of alternatives for each thing that *match* asks of one side.
 
@@ -191,7 +194,7 @@ def _side(
             [Lookup((side.address,), part, Sense.IS_NOT)]
             for part in sets.address_parts(uid, family)
         ]
-    return groups + _ports(match, side, family, sets)
+    return groups + _ports(match, side, family, sets, protocols)
 
 
 def _nets(
@@ -204,8 +207,15 @@ def _nets(
     return [] if everything else [[_one_of(field, of_family, sense)]]
 
 
+_PORTLESS = AnonymousLookup(Field.L4PROTO, tuple(sorted(PORT_PROTOCOLS)), Sense.IS_NOT)
+
+
 def _ports(
-    match: policy.Match, side: _Side, family: Family, sets: SetIndex
+    match: policy.Match,
+    side: _Side,
+    family: Family,
+    sets: SetIndex,
+    protocols: tuple[int, ...],
 ) -> list[Sequence[Match]]:
     key = (side.address, Field.L4PROTO, side.port)
     groups: list[Sequence[Match]] = []
@@ -217,8 +227,11 @@ def _ports(
         if not wanted:
             raise NeverError
         groups.append(wanted)
-    if match.not_ports:
-        groups.append([_one_of(side.port, merge(match.not_ports), Sense.IS_NOT)])
+    if match.not_ports and not (protocols and PORT_PROTOCOLS.isdisjoint(protocols)):
+        unwanted: list[Match] = [_one_of(side.port, merge(match.not_ports), Sense.IS_NOT)]
+        if not protocols:
+            unwanted.insert(0, _PORTLESS)
+        groups.append(unwanted)
     for name in match.not_port_sets:
         part = sets.port_part(name, family)
         if part is not None:

@@ -116,12 +116,11 @@ def _rules(
 def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> Chain:
     """Return a chain that does *outcome* when each group has a member that matches.
 
-    The packet is known to match *conditions.always*, whose first is its family: groups exist only
-    for rules that read addresses. Each group is one rule (``neither this nor that: return``), so
+    The packet is known to match *conditions.always*. Each group is one rule (``neither this nor that: return``), so
     that the cross product never comes up. A return here continues the policy, so it cannot express
     Pass, whose groups are multiplied out (two or four rules, in practice).
     """
-    # What reads an address must be sure of the family, in each rule anew.
+    # A rule that reads addresses begins with their family, and so must each of its block.
     family = conditions.always[:1]
     leave = [
         Rule((*family, *(negated(match) for match in group), Return()))
@@ -132,7 +131,8 @@ def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> 
 
 def _outcome(rule: policy.Rule, mode: Mode, log_prefix: str) -> tuple[Statement, ...] | None:
     """Return what a matching packet gets; None: the rule has no effect in the kernel."""
-    if rule.http is not None and rule.action is Action.ALLOW:
+    if rule.http is not None:
+        # Methods and paths are not known here, and an Allow must not be wider than it was written.
         return None
     if mode is Mode.STAGED:
         return None if rule.action is Action.LOG else (Counter(), Return())

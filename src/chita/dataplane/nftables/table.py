@@ -50,3 +50,8 @@ class KernelTable:
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once."""
         self._netlink.commit(transaction)
+
+    def close(self) -> None:
+        """Close the doors to the kernel; the table stays."""
+        self._nft.close()
+        self._netlink.close()
