@@ -78,8 +78,10 @@ def test_attach_twice_is_once(node: Node) -> None:
     pod, links = node.pod(), Links(node.socket)
     node.interfaces.attach(pod)
     index = links.index(HOST)
+    before = node.socket.writes
     node.interfaces.attach(pod)
     assert links.index(HOST) == index
+    assert node.socket.writes == before
 
     changed = msgspec.structs.replace(pod, mtu_bytes=1300)
     node.interfaces.attach(changed)

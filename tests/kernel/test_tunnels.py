@@ -106,6 +106,9 @@ def test_vxlan_changes_in_place_and_shrinks() -> None:
         first = vxlan(0, 4)
         assert sync_vxlan(first, opened) == {}
         index = links.index("chita-vxlan")
+        before = opened.writes
+        assert sync_vxlan(first, opened) == {}
+        assert opened.writes == before
         links.set_down(index)
         changed = msgspec.structs.replace(
             first, vteps={}, mtu_bytes=1400, mac="02:00:00:00:00:09", addresses=MESH[0][:1]
@@ -183,6 +186,11 @@ def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
         assert pid is not None
         adopter = WireguardGo("chita-wg", directory=tmp_path / "node-0", namespace=spaces[0])
         assert adopter.ensure() is False
+        before = sockets[0].writes
+        desired = wireguard(0, keys[1][1])
+        adopted = WireguardTunnel(adopter, sockets[0])
+        assert adopted.sync(desired, keys[0][0], now_s=time.time()) == {}
+        assert sockets[0].writes == before
         (tmp_path / "node-0" / "chita-wg.pid").unlink()  # as after a crash before it was written
         assert adopter.pid == pid
 

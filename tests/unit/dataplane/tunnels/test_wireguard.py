@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chita.dataplane.plan import apply
+from chita.dataplane.tunnels.fake import FakeWireguard
 from chita.dataplane.tunnels.wireguard import PeerChange, PeerState, peer_changes
 from chita.desired.tunnels import Endpoint, WireguardPeer
 from chita.model.net import Address, Cidr
@@ -88,3 +92,52 @@ def test_peers_come_and_go() -> None:
     assert changes.put == {
         "new": PeerChange(public_key="new", allowed=NETS, keepalive_s=25),
     }
+
+
+@st.composite
+def peer_sets(draw: st.DrawFn) -> dict[str, WireguardPeer]:
+    """Peers that share out a few networks."""
+    nets = [Cidr.parse(f"10.244.{it}.0/26") for it in range(4)]
+    owners = draw(st.lists(st.sampled_from("abc"), min_size=4, max_size=4))
+    return {
+        key: WireguardPeer(
+            node=key,
+            public_key=key,
+            endpoint=draw(st.sampled_from([HOME, MOVED, OTHER])),
+            allowed=frozenset(net for net, owner in zip(nets, owners, strict=True) if owner == key),
+            keepalive_s=draw(st.sampled_from([0, 25])),
+        )
+        for key in sorted(set(owners))
+    }
+
+
+@given(walk=st.lists(peer_sets(), min_size=1, max_size=4))
+def test_any_walk_ends_as_desired(walk: list[dict[str, WireguardPeer]]) -> None:
+    """Networks move between peers in any order; the last state is held, and again is nothing."""
+    device = FakeWireguard()
+    device.ensure()
+    for desired in [*walk, walk[-1]]:
+        device.changes.clear()
+        changes = peer_changes(desired, device.read().peers, {}, now_s=NOW_S)
+        assert apply(changes, lambda _, it: device.put_peer(it), device.remove_peer) == {}
+
+    held = device.read().peers
+    assert device.changes == []
+    assert {key: (it.endpoint, it.allowed, it.keepalive_s) for key, it in held.items()} == {
+        key: (it.endpoint, it.allowed, it.keepalive_s) for key, it in walk[-1].items()
+    }
+
+
+def test_a_roamed_session_is_left_alone_until_it_dies() -> None:
+    """The fake roams as the kernel does; what is intended does not change meanwhile."""
+    device = FakeWireguard()
+    device.ensure()
+    desired = {KEY: PEER}
+    first = peer_changes(desired, {}, {}, now_s=NOW_S)
+    apply(first, lambda _, it: device.put_peer(it), device.remove_peer)
+    device.receive(KEY, MOVED, at_s=NOW_S)
+    known: dict[str, Endpoint | None] = {KEY: HOME}
+
+    assert not peer_changes(desired, device.read().peers, known, now_s=NOW_S + 179)
+    dead = peer_changes(desired, device.read().peers, known, now_s=NOW_S + 180)
+    assert dead.put == {KEY: PeerChange(public_key=KEY, endpoint=HOME)}
