@@ -73,10 +73,11 @@ class SqliteStore:
             EngineError: it can't be read, is not ours, or another process holds it.
         """
         try:
+            path.touch(mode=0o600)  # SQLite gives the WAL the same mode
             connection = _connect(path)
             catalog = Catalog(history_events=history_events)
             catalog.load(_objects(connection), _history(connection))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise EngineError(
                 f"open {path}: {error}; is another chita server running on it?"
             ) from error
