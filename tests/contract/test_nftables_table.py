@@ -151,7 +151,7 @@ def test_adjacent_networks_stay_apart(table: Table) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=policy_states(), second=policy_states())
 def test_the_diff_turns_one_ruleset_into_another(first: PolicyState, second: PolicyState) -> None:
     before, after = policy_ruleset(first), policy_ruleset(second)

@@ -47,14 +47,30 @@ class NftApplier:
     def apply(self, state: PolicyState) -> Applied:
         """Make the table enforce *state*, in one transaction or none.
 
+        What others did to the table since is undone too.
+
         Raises:
             KernelError: refused; the table is as before, and the next call replaces all of it.
         """
         desired = self._builder.build(state)
         last = self._last
-        applied = self._first(desired) if last is None else self._next(last, desired)
+        # Forgotten until all is well: after a refusal the kernel is asked again.
+        self._last = None
+        if last is None or not self._holds(last):
+            applied = self._first(desired)
+        else:
+            applied = self._next(last, desired)
         self._last = desired
         return applied
+
+    def _holds(self, last: Ruleset) -> bool:
+        """Return whether the table is as we left it."""
+        if not self._table.is_touched():
+            return True
+        try:
+            return self._table.read() == outline(last)
+        except KernelError:
+            return False
 
     def _first(self, desired: Ruleset) -> Applied:
         try:
@@ -77,8 +93,6 @@ class NftApplier:
         transaction = diff(last, desired)
         if not transaction:
             return Applied(Outcome.UNCHANGED)
-        # Forgotten until it is in effect: after a refusal the kernel is asked again.
-        self._last = None
         self._table.commit(transaction)
         return Applied(Outcome.UPDATED, len(transaction))
 

@@ -114,9 +114,7 @@ def _family_conditions(
     return Conditions(tuple(always), tuple(tuple(g) for g in groups if len(g) > 1))
 
 
-def _header(
-    rule: policy.Rule, family: Family | None, protocols: tuple[int, ...]
-) -> list[Match]:
+def _header(rule: policy.Rule, family: Family | None, protocols: tuple[int, ...]) -> list[Match]:
     """Return what the rule asks of family, protocol and ICMP type.
 
     Raises:

@@ -116,9 +116,9 @@ def _rules(
 def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> Chain:
     """Return a chain that does *outcome* when each group has a member that matches.
 
-    The packet is known to match *conditions.always*. Each group is one rule (``neither this nor that: return``), so
-    that the cross product never comes up. A return here continues the policy, so it cannot express
-    Pass, whose groups are multiplied out (two or four rules, in practice).
+    The packet is known to match *conditions.always*. Each group is one rule (``neither this nor
+    that: return``), so that the cross product never comes up. A return here continues the policy,
+    so it cannot express Pass, whose groups are multiplied out (two or four rules, in practice).
     """
     # A rule that reads addresses begins with their family, and so must each of its block.
     family = conditions.always[:1]
