@@ -7,6 +7,7 @@ from typing import Final
 from chita.model.schema import KindSchema
 from chita.model.schemas import (
     endpoint,
+    fabric,
     ipam,
     kubernetes,
     kubernetes_policy,
@@ -16,7 +17,7 @@ from chita.model.schemas import (
 
 KINDS: Final[dict[tuple[str, str], KindSchema]] = {
     (schema.api_version, schema.kind): schema
-    for module in (policy, endpoint, ipam, settings, kubernetes_policy, kubernetes)
+    for module in (policy, endpoint, ipam, settings, fabric, kubernetes_policy, kubernetes)
     for schema in module.KINDS
 }
 """Schemas by API version and kind."""

@@ -1,39 +1,46 @@
-"""Settings, BGP and node kinds of ``projectcalico.org/v3``, and the kinds of ``chita.dev``.
+"""Settings, BGP and node kinds of ``projectcalico.org/v3``.
 
-Only their metadata and the type of ``spec`` are checked here; each part that reads one of them
-adds its structure.
+A FelixConfiguration may have any field of upstream's; those that mean something here are checked.
+Of the other kinds only metadata and the type of ``spec`` are.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from chita.model.schema import KindSchema, Record, Scope
+from chita.model.schema import KindSchema, Record, Schema, Scope, Text, Whole
 from chita.model.schemas.policy import V3
 
-CHITA: Final = "chita.dev/v1alpha1"
+PORT: Final = Whole(minimum=1, maximum=65535)
+
+HOST_SETTINGS: Final[dict[str, Schema]] = {
+    "vxlanPort": PORT,
+    # RFC 7348 section 5: 24 bits.
+    "vxlanVNI": Whole(minimum=1, maximum=(1 << 24) - 1),
+    "defaultEndpointToHostAction": Text(choices=("Drop", "Accept", "Return")),
+    "logPrefix": Text(),
+}
+"""What FelixConfiguration and FabricConfiguration both have."""
+
+_FELIX: Final = Record(fields={**HOST_SETTINGS, "wireguardListeningPort": PORT}, open=True)
 
 
-def _open(api_version: str, kind: str) -> KindSchema:
+def _kind(kind: str, spec: Record) -> KindSchema:
     return KindSchema(
-        api_version=api_version,
+        api_version=V3,
         kind=kind,
         scope=Scope.CLUSTER,
-        fields={"spec": Record(open=True), "status": Record(open=True)},
+        fields={"spec": spec, "status": Record(open=True)},
     )
 
 
 KINDS = (
-    _open(V3, "BGPConfiguration"),
-    _open(V3, "BGPPeer"),
-    _open(V3, "BGPFilter"),
-    _open(V3, "FelixConfiguration"),
-    _open(V3, "KubeControllersConfiguration"),
-    _open(V3, "ClusterInformation"),
-    _open(V3, "CalicoNodeStatus"),
-    _open(V3, "Node"),
-    _open(CHITA, "FabricConfiguration"),
-    _open(CHITA, "Location"),
-    _open(CHITA, "FabricNode"),
-    _open(CHITA, "Underlay"),
+    _kind("FelixConfiguration", _FELIX),
+    _kind("BGPConfiguration", Record(open=True)),
+    _kind("BGPPeer", Record(open=True)),
+    _kind("BGPFilter", Record(open=True)),
+    _kind("KubeControllersConfiguration", Record(open=True)),
+    _kind("ClusterInformation", Record(open=True)),
+    _kind("CalicoNodeStatus", Record(open=True)),
+    _kind("Node", Record(open=True)),
 )

@@ -12,8 +12,11 @@ from chita.model.schema import KindSchema, Scope
 from chita.model.validate.formats import format_problem
 
 _SINGLETONS: Final = frozenset(
-    {"IPAMConfiguration", "KubeControllersConfiguration", "ClusterInformation"}
-)
+    {
+        "ClusterInformation", "FabricConfiguration", "IPAMConfiguration",
+        "KubeControllersConfiguration",
+    }
+)  # fmt: skip
 """Kinds of which there is one object, named default."""
 
 

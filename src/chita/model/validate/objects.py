@@ -15,6 +15,7 @@ import msgspec
 
 from chita.model.problem import Problem
 from chita.model.schema import KindSchema, Scope
+from chita.model.schemas.fabric import CHITA
 from chita.model.schemas.kinds import KINDS
 from chita.model.schemas.metadata import METADATA
 from chita.model.schemas.policy import V3
@@ -25,12 +26,16 @@ from chita.model.validate.structure import structure_problems
 Raw = Mapping[str, Any]
 _Rules = Callable[[Raw, frozenset[str]], Iterable[Problem]]
 
-_OUR_GROUPS: Final = frozenset(api_version.partition("/")[0] for api_version, _ in KINDS)
-_OLD_VERSIONS: Final = {
-    "crd.projectcalico.org": V3,
+_CLOSED_GROUPS: Final = {
     "projectcalico.org": V3,
-    "extensions": "networking.k8s.io/v1",
+    "crd.projectcalico.org": V3,
+    "chita.dev": CHITA,
+    "policy.networking.k8s.io": "policy.networking.k8s.io/v1alpha2",
 }
+"""Groups of which Chita knows every kind, and the version it speaks: the rest is a mistake."""
+_MOVED: Final = {**_CLOSED_GROUPS, "extensions": "networking.k8s.io/v1"}
+"""Where the kinds of a group are, of whatever version."""
+_GROUPS: Final = frozenset(version.rpartition("/")[0] for version, _ in KINDS)
 _REMOVED: Final = frozenset({"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"})
 
 
@@ -84,26 +89,23 @@ def _kind_problems(schema: KindSchema, obj: Raw) -> Iterator[Problem]:
 
 def _unknown_kind(api_version: str, kind: str) -> Problem | None:
     """Return what is wrong with a kind that has no schema, if it looks like one of ours."""
-    group = api_version.rpartition("/")[0] or api_version
+    group = api_version.rpartition("/")[0]
+    right = _CLOSED_GROUPS.get(group)
     if kind in _REMOVED:
-        return Problem(
-            "kind", f"{kind} is not supported; write a ClusterNetworkPolicy of "
-            "policy.networking.k8s.io/v1alpha2"
-        )  # fmt: skip
+        mend = f"write a ClusterNetworkPolicy of {_CLOSED_GROUPS['policy.networking.k8s.io']}"
+        return Problem("kind", f"{kind} is not supported; {mend}")
     versions = [version for version, known in KINDS if known == kind]
-    if versions and (group in _OUR_GROUPS or group in _OLD_VERSIONS):
-        right = _OLD_VERSIONS.get(group)
-        mend = right if right in versions else " or ".join(versions)
+    if versions and (group in _GROUPS or group in _MOVED):
+        moved = _MOVED.get(group)
+        mend = moved if moved in versions else " or ".join(versions)
         return Problem("apiVersion", f"there is no {kind} in '{api_version}'; write {mend}")
-    if group in _OLD_VERSIONS:
-        kinds = [known for version, known in KINDS if version == _OLD_VERSIONS[group]]
-        near = difflib.get_close_matches(kind, kinds, n=1)
-        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}"
-        return Problem("kind", f"there is no kind '{kind}' in '{api_version}'; {mend}")
-    kinds = [known for version, known in KINDS if version == api_version]
-    near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.85)
+    kinds = [known for version, known in KINDS if version in {right, api_version}]
+    near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.6 if right else 0.85)
     if near:
         return Problem("kind", f"there is no kind '{kind}'; did you mean {near[0]}?")
+    if right is not None:
+        known_kinds = ", ".join(kinds)
+        return Problem("kind", f"there is no kind '{kind}' in '{right}'; there are {known_kinds}")
     return None
 
 

@@ -175,6 +175,12 @@ def network_set(**metadata: Any) -> Raw:
             id="extensions",
         ),
         pytest.param(
+            {"apiVersion": "chita.dev/v1alpha1", "kind": "Router"},
+            "kind",
+            "there are FabricConfiguration",
+            id="unknown-kind-of-ours",
+        ),
+        pytest.param(
             {"apiVersion": "v1", "kind": "NetworkPolicy"},
             "apiVersion",
             "networking.k8s.io/v1",
@@ -316,6 +322,42 @@ def test_kubernetes_kinds_are_checked_where_they_matter(kind: str, spec: Raw, fi
     obj = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec}
 
     assert [field] == list(found(obj))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "fields"),
+    [
+        pytest.param("FabricConfiguration", {"encryption": "All", "vxlanVNI": 4096}, [], id="set"),
+        pytest.param("FabricConfiguration", {"encrypt": "All"}, ["encrypt"], id="typo"),
+        pytest.param("FabricConfiguration", {"encryption": "all"}, ["encryption"], id="case"),
+        pytest.param("FabricConfiguration", {"meshCIDRs": []}, ["meshCIDRs"], id="no-mesh"),
+        pytest.param("Location", {"encapsulation": "CrossSubnet", "wireMTU": 1400}, [], id="place"),
+        pytest.param("Location", {"mtu": 1400}, ["mtu"], id="mtu"),
+        pytest.param("FabricNode", {"gatewayWeight": 1, "later": 1}, ["location"], id="node"),
+        pytest.param("Underlay", {"provider": "aws"}, [], id="underlay"),
+    ],
+)
+def test_chita_kinds(kind: str, spec: Raw, fields: list[str]) -> None:
+    obj = {
+        "apiVersion": "chita.dev/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+
+    assert [f"spec.{field}" for field in fields] == list(found(obj))
+
+
+def test_felix_configuration_may_have_fields_that_mean_nothing_here() -> None:
+    spec = {"bpfEnabled": False, "vxlanPort": 4789, "defaultEndpointToHostAction": "accept"}
+    obj = {
+        "apiVersion": V3,
+        "kind": "FelixConfiguration",
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+
+    assert ["spec.defaultEndpointToHostAction"] == list(found(obj))
 
 
 def test_a_list_is_as_valid_as_its_items() -> None:
