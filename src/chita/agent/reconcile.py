@@ -17,8 +17,8 @@ import msgspec
 
 from chita.agent.view import ClusterView
 from chita.api.watch import Batch
-from chita.compute.policy import policy_state
 from chita.compute.node import desired_node_state
+from chita.compute.policy import policy_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.path import paths

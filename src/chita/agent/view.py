@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from chita.api.kinds import Resource
-from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed
+from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Resumed
 from chita.convert.entities import SETTINGS_KINDS, changes, group_kind, removals
 from chita.convert.fabric import settings
 from chita.model.cluster import Change, Put, Remove
@@ -65,13 +65,14 @@ class ClusterView:
             case Listed(resource, items):
                 return self._listed(resource, items)
             case Changed(resource, obj):
-                self.interrupted.pop(resource.plural, None)
                 return self._put(resource, obj)
             case Deleted(resource, obj):
-                self.interrupted.pop(resource.plural, None)
                 return self._remove(resource, object_id(resource, obj))
             case Interrupted(resource, reason):
-                self.interrupted[resource.plural] = reason
+                self.interrupted[_interruption(resource)] = reason
+                return []
+            case Resumed(resource):
+                self.interrupted.pop(_interruption(resource), None)
                 return []
 
     def object(self, resource: Resource, namespace: str, name: str) -> Object | None:
@@ -110,7 +111,7 @@ class ClusterView:
 
     def _listed(self, resource: Resource, items: Sequence[Object]) -> list[Change]:
         self._waiting.discard(resource)
-        self.interrupted.pop(resource.plural, None)
+        self.interrupted.pop(_interruption(resource), None)
         here = {object_id(resource, item) for item in items}
         gone = self._known.setdefault(resource, {}).keys() - here
         found = [change for identity in gone for change in self._remove(resource, identity)]
@@ -192,6 +193,11 @@ def object_id(resource: Resource, obj: Object) -> ObjectId:
     metadata = obj["metadata"]
     kind = f"{resource.api_version}/{resource.kind}"
     return kind, str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _interruption(resource: Resource) -> str:
+    """Return how status names a collection: plurals repeat between groups."""
+    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
 
 
 def _version(obj: Object) -> tuple[str, str]:

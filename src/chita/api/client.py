@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
@@ -166,10 +167,13 @@ class ApiClient:
         """Send *body* to a path that is no resource, such as the join endpoint."""
         return await self._json("POST", path, body=body)
 
+    @asynccontextmanager
     async def watch(
         self, resource: Resource, resource_version: str, *, timeout_s: int = 300
-    ) -> AsyncIterator[WatchEvent]:
-        """Yield what happens to a collection after *resource_version*, until the server ends it.
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """Watch a collection after *resource_version*: entered once the server has accepted.
+
+        What it gives is what happens, until the server ends it.
 
         Raises:
             ExpiredError: the version is too old; list again. ApiError: the connection broke.
@@ -186,12 +190,7 @@ class ApiClient:
             async with self._open.get(resource.path(), params=query, timeout=quiet) as response:
                 if response.status != 200:
                     raise _refusal(what, response.status, await response.read())
-                rest = b""
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        if line:
-                            yield _event(what, line)
+                yield _events(what, response.content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiError(f"{what}: {error!r}", reason="Disconnected") from error
 
@@ -250,6 +249,16 @@ def _small_segments(
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, MAX_SEGMENT_BYTES)
     return opened
+
+
+async def _events(what: str, content: aiohttp.StreamReader) -> AsyncIterator[WatchEvent]:
+    """Yield the events of a watch, one JSON object a line."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield _event(what, line)
 
 
 def _event(what: str, line: bytes) -> WatchEvent:

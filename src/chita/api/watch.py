@@ -49,7 +49,13 @@ class Interrupted(msgspec.Struct, frozen=True):
     reason: str
 
 
-Batch = Listed | Changed | Deleted | Interrupted
+class Resumed(msgspec.Struct, frozen=True):
+    """The server is heard again, from where it was interrupted: nothing was missed."""
+
+    resource: Resource
+
+
+Batch = Listed | Changed | Deleted | Interrupted | Resumed
 
 
 async def follow(client: ApiClient, resource: Resource) -> AsyncIterator[Batch]:
@@ -59,17 +65,22 @@ async def follow(client: ApiClient, resource: Resource) -> AsyncIterator[Batch]:
     """
     version = ""
     retry_s = FIRST_RETRY_S
+    is_interrupted = False
     while True:
         try:
             if not version:
                 listed: ObjectList = await client.list(resource)
                 version = listed.resource_version
                 yield Listed(resource, listed.items)
-            async for event in client.watch(resource, version):
-                retry_s = FIRST_RETRY_S
-                version = event.object["metadata"]["resourceVersion"]
-                if event.type != "BOOKMARK":
-                    yield _batch(resource, event)
+            async with client.watch(resource, version) as events:
+                if is_interrupted:
+                    yield Resumed(resource)
+                is_interrupted = False
+                async for event in events:
+                    retry_s = FIRST_RETRY_S
+                    version = event.object["metadata"]["resourceVersion"]
+                    if event.type != "BOOKMARK":
+                        yield _batch(resource, event)
         except ExpiredError:
             version = ""
         except NotFoundError:
@@ -78,6 +89,7 @@ async def follow(client: ApiClient, resource: Resource) -> AsyncIterator[Batch]:
             version = ""
             await asyncio.sleep(LAST_RETRY_S)
         except ApiError as error:
+            is_interrupted = True
             yield Interrupted(resource, str(error))
             # Full jitter: a thousand agents must not come back in one wave.
             await asyncio.sleep(random.uniform(retry_s / 2, retry_s))

@@ -74,7 +74,7 @@ class Lab:
     def __init__(self, world: World, layout: Layout, progress: Progress) -> None:
         self.world = world
         self.layout = layout
-        self.topology: Topology = topology(world)
+        self.topology: Topology = topology(world, prefix=layout.prefix)
         self.state = StateFile(layout.directory)
         self.processes = Processes(self.state)
         self._progress = progress
@@ -88,9 +88,9 @@ class Lab:
         """
         check_machine()
         with self._step("clean") as done:
-            removal = remove_everything(self.state)
+            removal = remove_everything(self.state, prefix=self.layout.prefix)
             done(f"{len(removal.namespaces)} namespaces of an earlier lab removed")
-        self.state.write(State(worlds=tuple(world_files)))
+        self.state.write(State(prefix=self.layout.prefix, worlds=tuple(world_files)))
         with self._step("underlay") as done:
             build_underlay(self.topology, self.state)
             done(f"{len(self.topology.clouds)} clouds, {len(self.topology.nodes)} nodes")
@@ -112,7 +112,7 @@ class Lab:
 
     def down(self) -> None:
         """Remove every trace."""
-        remove_everything(self.state)
+        remove_everything(self.state, prefix=self.layout.prefix)
 
     def start_server(self) -> None:
         """Start the API server; return when it is ready.

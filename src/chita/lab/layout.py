@@ -46,6 +46,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path = DEFAULT_DIRECTORY
     api_port: int = 6443
     """Where the API server listens on the machine's loopback."""
+    prefix: str = "chita-"
+    """What the names of the lab's namespaces begin with."""
 
     @property
     def server_data(self) -> Path:

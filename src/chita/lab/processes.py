@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -38,19 +37,25 @@ class Processes:
         pass_fds: Sequence[int] = (),
     ) -> Process:
         """Start *command* in *namespace* (None: here) and record it under *name*."""
-        self.log(name).parent.mkdir(parents=True, exist_ok=True)
-        with self.log(name).open("ab") as log, entered(namespace) if namespace else nullcontext():
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
-                pass_fds=pass_fds,
-                start_new_session=True,
+        log = self.log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        for descriptor in pass_fds:
+            os.set_inheritable(descriptor, True)
+        # Not subprocess.Popen: the process is meant to outlive its starter, which need not hold it.
+        with entered(namespace) if namespace else nullcontext():
+            pid = os.posix_spawnp(
+                command[0],
+                list(command),
+                {**os.environ, **(environment or {})},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
             )
-        state = self._state.add_process(name, child.pid)
-        return next(process for process in state.processes if process.pid == child.pid)
+        state = self._state.add_process(name, pid)
+        return next(process for process in state.processes if process.pid == pid)
 
     def log(self, name: str) -> Path:
         """Return the file with the output of *name*."""
