@@ -1,0 +1,233 @@
+"""CNI ADD and DEL as a container runtime sees them, beside the Go reference plugins.
+
+    sudo .venv/bin/python benchmarks/cni.py [--rounds 100] [--out results.json]
+
+Ours: the installed shim, a service process with real pod interfaces, and addresses from a block
+store in memory. Theirs: ``ptp`` with ``host-local`` (Debian containernetworking-plugins). Both in
+one run, in turns, within a network namespace made for it, each pod a namespace of its own. A round
+is ADD then DEL; figures are milliseconds of wall time until the process the runtime started ends.
+
+We assign both families, they IPv4 alone: with IPv6 ``ptp`` waits for duplicate address detection,
+which makes its ADD 1.8 s.
+
+Our DEL ends when the pod is cut off and its addresses are free; the kernel takes the device away
+meanwhile. Theirs waits for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BUDGET = 1.5
+"""Times the reference plugins' median ADD+DEL."""
+SHIM_BUDGET_MS = 25.0
+POD_NAMESPACES = 8
+PLUGINS = Path("/usr/lib/cni")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--socket", type=Path, help="of a running agent, instead of our service")
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(options.serve))
+        return 0
+    if options.inside:
+        result = measure(options.inside, options.rounds, options.socket)
+        text = json.dumps(result, indent=2)
+        print(text)
+        if options.out:
+            options.out.write_text(text + "\n")
+        return 0 if result["ratio"] <= BUDGET else 1
+    return in_namespaces()
+
+
+def in_namespaces() -> int:
+    """Run this again inside a fresh namespace; remove all namespaces whatever happens."""
+    names = [f"chita-tbench{os.getpid()}"]
+    names += [f"{names[0]}-{index}" for index in range(POD_NAMESPACES)]
+    made: list[str] = []
+    try:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            made.append(name)
+        subprocess.run(["ip", "-n", names[0], "link", "set", "lo", "up"], check=True)
+        with tempfile.TemporaryDirectory(prefix="chita-bench") as directory:
+            (Path(directory) / "pods").write_text("\n".join(names[1:]))
+            command = [sys.executable, __file__, *sys.argv[1:], "--inside", directory]
+            return subprocess.run(
+                ["ip", "netns", "exec", names[0], *command], check=False
+            ).returncode
+    finally:
+        for name in made:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def measure(directory: Path, rounds: int, socket: Path | None) -> dict[str, Any]:
+    from chita.cni.install import BINARY, install  # not in the outer process's start
+
+    service = None
+    if socket is None:
+        socket = directory / "agent.sock"
+        service = subprocess.Popen([sys.executable, __file__, "--serve", str(directory)])
+        wait_for(socket.exists)
+    install(directory / "bin", directory / "net.d", socket=socket)
+    pods = [f"/run/netns/{name}" for name in (directory / "pods").read_text().split()]
+    ours = Plugin(
+        directory / "bin" / BINARY,
+        {"cniVersion": "1.1.0", "name": "bench", "type": BINARY},
+    )
+    theirs = Plugin(
+        PLUGINS / "ptp",
+        {
+            "cniVersion": "1.0.0",
+            "name": "bench-ptp",
+            "type": "ptp",
+            "ipam": {
+                "type": "host-local",
+                "dataDir": str(directory / "ipam"),
+                "ranges": [[{"subnet": "10.9.0.0/16"}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        },
+    )
+    try:
+        for number in range(rounds + POD_NAMESPACES):
+            # Far apart: our device may still be going when the next pod comes.
+            places = {ours: pods[number % len(pods)], theirs: pods[(number + 4) % len(pods)]}
+            for plugin in (ours, theirs) if number % 2 else (theirs, ours):
+                plugin.round(number, places[plugin])
+    finally:
+        if service is not None:
+            service.send_signal(signal.SIGTERM)
+            service.wait(10)
+    for plugin in (ours, theirs):
+        del plugin.add_ms[:POD_NAMESPACES], plugin.del_ms[:POD_NAMESPACES]  # warm-up
+    figures = {"chita": ours.figures(), "ptp+host-local": theirs.figures()}
+    ratio = figures["chita"]["round_ms_p50"] / figures["ptp+host-local"]["round_ms_p50"]
+    return {
+        "benchmark": "cni",
+        "rounds": rounds,
+        "families": {"chita": [4, 6], "ptp+host-local": [4]},
+        "figures": figures,
+        "ratio": round(ratio, 3),
+        "budget": BUDGET,
+        "shim_start_ms_p50": round(shim_start(ours), 2),
+        "shim_budget_ms": SHIM_BUDGET_MS,
+    }
+
+
+class Plugin:
+    """A CNI plugin and how long its calls took."""
+
+    def __init__(self, binary: Path, config: dict[str, object] | None) -> None:
+        self.binary = binary
+        self.config = json.dumps(config).encode() if config else b""
+        self.add_ms: list[float] = []
+        self.del_ms: list[float] = []
+
+    def round(self, number: int, namespace: str) -> None:
+        self.add_ms.append(self.call("ADD", number, namespace))
+        self.del_ms.append(self.call("DEL", number, namespace))
+
+    def call(self, command: str, number: int, namespace: str) -> float:
+        environment = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": f"bench{number}",
+            "CNI_NETNS": namespace,
+            "CNI_IFNAME": "eth0",
+            "CNI_PATH": str(PLUGINS),
+        }
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [str(self.binary)], input=self.config, env=environment, capture_output=True, check=False
+        )
+        took_ms = (time.perf_counter() - begin) * 1000
+        if done.returncode:
+            raise SystemExit(f"{self.binary.name} {command}: {done.stdout!r} {done.stderr!r}")
+        return took_ms
+
+    def figures(self) -> dict[str, float]:
+        rounds = [a + b for a, b in zip(self.add_ms, self.del_ms, strict=True)]
+        return {
+            "add_ms_p50": round(statistics.median(self.add_ms), 2),
+            "del_ms_p50": round(statistics.median(self.del_ms), 2),
+            "round_ms_p50": round(statistics.median(rounds), 2),
+            "round_ms_p99": round(statistics.quantiles(rounds, n=100)[98], 2),
+        }
+
+
+def shim_start(shim: Plugin) -> float:
+    """Return the median time of a bare VERSION: the shim's start and end and nothing else."""
+    bare = Plugin(shim.binary, None)
+    return statistics.median(bare.call("VERSION", 0, "") for _ in range(20))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("the service did not come up")
+        time.sleep(0.01)
+
+
+async def serve(directory: Path) -> None:
+    """Answer CNI calls as the agent does, addresses and endpoints in memory."""
+    from chita.agent.attachments import Attachments
+    from chita.agent.cni_memory import MemoryEndpoints, MemoryFacts
+    from chita.agent.cni_server import CniService, CniSettings
+    from chita.agent.pod_links import PodLinks
+    from chita.dataplane.netlink.socket import NetlinkSocket
+    from chita.dataplane.pod_interface import PodInterfaces
+    from chita.ipam.allocator import Allocator
+    from chita.ipam.memory import MemoryBlockStore
+    from chita.model.ippool import IPPool
+    from chita.model.net import Cidr
+    from chita.model.selector import all_
+    from chita.rpc.messages import CniRequest, Refusal, Reply, Request
+    from chita.rpc.server import serving
+    from chita.telemetry.log import LogFormat, configure
+
+    configure(format_=LogFormat.JSON, level="warning")
+    pools = [
+        IPPool(name=text, cidr=Cidr.parse(text), block_size=size, node_selector=all_())
+        for text, size in (("10.244.0.0/16", 26), ("fd00:10:244::/64", 122))
+    ]
+    service = CniService(
+        CniSettings(node="bench"),
+        attachments=Attachments(directory / "attachments"),
+        addresses=Allocator(MemoryBlockStore(), "bench"),
+        cluster=MemoryFacts(pools),
+        endpoints=MemoryEndpoints(),
+        links=PodLinks(PodInterfaces(NetlinkSocket()), PodInterfaces(NetlinkSocket())),
+    )
+
+    async def answer(request: Request) -> Reply:
+        if isinstance(request, CniRequest):
+            return await service.answer(request)
+        return Refusal("only CNI is served here")
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with serving(directory / "agent.sock", answer):
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
