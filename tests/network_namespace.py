@@ -46,7 +46,7 @@ def run_inside(namespace: Path, *command: str) -> str:
 
 
 def ping(namespace: Path, address: str, *, size_bytes: int = 56, count: int = 1) -> None:
-    """Fail the test unless *address* answers each of *count* pings from *namespace*."""
+    """Fail the test unless *address* answers one of *count* pings from *namespace*."""
     run_inside(
         namespace, "ping", "-q", "-M", "do", "-i", "0.05", "-W", "5",
         "-c", str(count), "-s", str(size_bytes), address,

@@ -7,7 +7,7 @@ replaced: a session that stays is not disturbed, and the cost of a change is tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -109,7 +109,7 @@ class WireguardTunnel:
             EngineError: wireguard-go does not run.
             KernelError: the device itself can't be made or read.
         """
-        self._backend.ensure()
+        is_new = self._backend.ensure()
         actual = self._backend.read()
         if (actual.private_key, actual.port) != (private_key, desired.port):
             self._backend.put_device(private_key, desired.port)
@@ -120,7 +120,10 @@ class WireguardTunnel:
         self._intended = {
             key: peer.endpoint for key, peer in desired.peers.items() if key not in refused
         }
-        return {f"peer {key}": error for key, error in refused.items()} | self._sync_link(desired)
+        refused_link = self._sync_link(desired)
+        if is_new:
+            self._greet([it for key, it in desired.peers.items() if key not in refused])
+        return {f"peer {key}": error for key, error in refused.items()} | refused_link
 
     def read(self) -> DeviceState:
         """Return what the device holds: handshake times and counters for status and probes."""
@@ -130,6 +133,20 @@ class WireguardTunnel:
         """Remove the device; twice is once."""
         self._backend.remove()
         self._intended = {}
+
+    def _greet(self, peers: Sequence[WireguardPeer]) -> None:
+        """Tell the peers that our old sessions are gone, by a handshake.
+
+        Otherwise each goes on with its old session for 15 s (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT)
+        before it notices. Turning keepalive on sends one at once; peers that have it on anyway got
+        theirs when they were put.
+        """
+        for peer in peers:
+            if peer.endpoint is not None and not peer.keepalive_s:
+                for interval_s in (1, 0):
+                    self._backend.put_peer(
+                        PeerChange(public_key=peer.public_key, keepalive_s=interval_s)
+                    )
 
     def _sync_link(self, desired: Wireguard) -> dict[str, KernelError]:
         link = self._links.get(desired.device)
