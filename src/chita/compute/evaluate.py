@@ -7,11 +7,12 @@ and a property test looks for that.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from chita.compute.address_book import AddressBook
+from chita.compute.address_book import AddressBook, Owner
 from chita.compute.flow import (
     ByEndpointToHost,
     ByHostExemption,
@@ -53,11 +54,12 @@ class RuleLook(msgspec.Struct, frozen=True):
     mismatch: Field | None
 
 
-class StagedLook(msgspec.Struct, frozen=True):
-    """A staged policy stands here and decides nothing (v3 2.12)."""
+class HolderLook(msgspec.Struct, frozen=True):
+    """A policy, or (*tier* is None) a profile, was come to; if *staged* it is stepped over."""
 
-    tier: str
-    policy: str
+    tier: str | None
+    holder: str
+    staged: bool
 
 
 class TierPassed(msgspec.Struct, frozen=True):
@@ -66,23 +68,30 @@ class TierPassed(msgspec.Struct, frozen=True):
     tier: str
 
 
-Look = RuleLook | StagedLook | TierPassed | Decision
+Look = RuleLook | HolderLook | TierPassed | Decision
 """A step of an evaluation; the last one is always a Decision, and only the last."""
+
+
+class ApplyingPolicy(msgspec.Struct, frozen=True):
+    """The rules of a policy for one direction; None when it is staged (v3 2.12)."""
+
+    key: str
+    rules: tuple[Rule, ...] | None
 
 
 class ApplyingTier(msgspec.Struct, frozen=True):
     """The policies of a tier that apply to an endpoint in one direction, in order."""
 
     name: str
-    policies: tuple[Policy, ...]
+    policies: tuple[ApplyingPolicy, ...]
     end: Action
 
 
 class Subject(msgspec.Struct, frozen=True):
     """What decides for an endpoint in one direction: tiers, then profiles, each in order."""
 
-    direction: Direction
     tiers: tuple[ApplyingTier, ...]
+    direction: Direction
     profiles: tuple[str, ...]
 
 
@@ -103,7 +112,9 @@ class Evaluator:
         self._book = AddressBook(cluster)
         self._workloads: dict[Address, WorkloadEndpoint] = {}
         self._hosts: dict[Address, list[str]] = {}
-        self._subjects: dict[object, Subject] = {}
+        self._applying: dict[Owner, list[Policy]] = {}
+        self._subjects: dict[tuple[str, Direction], Subject] = {}
+        self._shared_subjects: dict[tuple[Owner, tuple[str, ...], Direction], Subject] = {}
         self._verdicts: dict[object, DirectionVerdict] = {}
         for workload in sorted(cluster.workloads.values(), key=lambda each: each.key):
             for address in workload.addresses:
@@ -179,10 +190,9 @@ class Evaluator:
         return found
 
     def _decision(self, subject: Subject, packet: Packet) -> Decision:
-        for look in self.walk(subject, packet):
-            if not isinstance(look, RuleLook | StagedLook | TierPassed):
-                return look
-        return ByNoProfile()
+        (last,) = deque(self.walk(subject, packet), maxlen=1)
+        assert not isinstance(last, RuleLook | HolderLook | TierPassed)
+        return last
 
     def packet(self, flow: Flow) -> Packet:
         """Return what rules read of *flow*'s first packet."""
@@ -200,22 +210,28 @@ class Evaluator:
         Raises:
             KeyError: there is no such workload.
         """
+        found = self._subjects.get((endpoint, direction))
+        if found is None:
+            found = self._subjects[endpoint, direction] = self._subject(endpoint, direction)
+        return found
+
+    def _subject(self, endpoint: str, direction: Direction) -> Subject:
         workload = self.cluster.workloads[endpoint]
         owner = self._book.owner(workload)
-        its = id(owner), workload.profiles, direction
-        found = self._subjects.get(its)
+        its = owner, workload.profiles, direction
+        found = self._shared_subjects.get(its)
         if found is None:
-            # Untracked and pre-DNAT policies are for host endpoints only (v3 2.3).
-            applying = [
-                policy
-                for policy in self.cluster.policies.values()
-                if direction in policy.types
-                and not policy.do_not_track
-                and not policy.pre_dnat
-                and owner.is_selected(policy.selector)
-            ]
-            tiers = tuple(applying_tiers(self.cluster, applying))
-            found = self._subjects[its] = Subject(direction, tiers, workload.profiles)
+            if owner not in self._applying:
+                # Untracked and pre-DNAT policies are for host endpoints only (v3 2.3).
+                self._applying[owner] = [
+                    policy
+                    for policy in self.cluster.policies.values()
+                    if owner.is_selected(policy.selector)
+                    and not (policy.do_not_track or policy.pre_dnat)
+                ]
+            tiers = applying_tiers(self.cluster, self._applying[owner], direction)
+            found = Subject(tuple(tiers), direction, workload.profiles)
+            self._shared_subjects[its] = found
         return found
 
     def walk(self, subject: Subject, packet: Packet) -> Iterator[Look]:
@@ -223,10 +239,10 @@ class Evaluator:
         for tier in subject.tiers:
             passed = False
             for policy in tier.policies:
-                if policy.staged is not None:
-                    yield StagedLook(tier.name, policy.key)
+                yield HolderLook(tier.name, policy.key, policy.rules is None)
+                if policy.rules is None:
                     continue
-                for index, rule in enumerate(policy.rules(subject.direction)):
+                for index, rule in enumerate(policy.rules):
                     mismatch = next(mismatches(rule, packet), None)
                     yield RuleLook(tier.name, policy.key, index, rule, mismatch)
                     if mismatch is not None or rule.action is Action.LOG:
@@ -239,7 +255,7 @@ class Evaluator:
                 if passed:
                     break
             if not passed and tier.end is Action.DENY:
-                counting = tuple([each.key for each in tier.policies if each.staged is None])
+                counting = tuple([each.key for each in tier.policies if each.rules is not None])
                 yield ByTierEnd(tier.name, counting)
                 return
             yield TierPassed(tier.name)
@@ -251,6 +267,7 @@ class Evaluator:
             if profile is None:
                 yield ByMissingProfile(name)
                 return
+            yield HolderLook(None, name, False)
             ingress = subject.direction is Direction.INGRESS
             for index, rule in enumerate(profile.ingress if ingress else profile.egress):
                 mismatch = next(mismatches(rule, packet), None)
@@ -276,11 +293,14 @@ def node_addresses(cluster: ClusterState, node: str) -> list[Address]:
     return list(dict.fromkeys(addresses))
 
 
-def applying_tiers(cluster: ClusterState, applying: Sequence[Policy]) -> Iterator[ApplyingTier]:
-    """Yield the tiers of the *applying* policies in order, those that do not exist last.
+def applying_tiers(
+    cluster: ClusterState, policies: Sequence[Policy], direction: Direction
+) -> Iterator[ApplyingTier]:
+    """Yield the tiers of those of *policies* that have *direction*, in order (v3 2.6, 2.7).
 
-    A tier of staged policies only ends in Pass (v3 2.12); one that does not exist in Deny.
+    Tiers that do not exist come last and end in Deny; one of staged policies only in Pass (2.12).
     """
+    applying = [policy for policy in policies if direction in policy.types]
     existing = sorted(cluster.tiers.values(), key=lambda tier: tier.sort_key)
     ends = {tier.name: tier.default_action for tier in existing}
     missing = sorted({policy.tier for policy in applying} - ends.keys())
@@ -288,10 +308,20 @@ def applying_tiers(cluster: ClusterState, applying: Sequence[Policy]) -> Iterato
         members = [policy for policy in applying if policy.tier == name]
         if not members:
             continue
-        ordered = tuple(sorted(members, key=lambda policy: policy.sort_key))
+        ordered = sorted(members, key=lambda policy: policy.sort_key)
         staged_only = all(policy.staged is not None for policy in ordered)
-        end = Action.PASS if staged_only else ends.get(name, Action.DENY)
-        yield ApplyingTier(name, ordered, end)
+        yield ApplyingTier(
+            name,
+            tuple(
+                [
+                    ApplyingPolicy(
+                        policy.key, None if policy.staged is not None else policy.rules(direction)
+                    )
+                    for policy in ordered
+                ]
+            ),
+            Action.PASS if staged_only else ends.get(name, Action.DENY),
+        )
 
 
 def packet_key(packet: Packet) -> tuple[int | None, ...]:
