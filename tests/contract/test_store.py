@@ -17,7 +17,7 @@ from chita.store.sqlite import SqliteStore
 from chita.store.store import EventType, Key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from pathlib import Path
 
     from chita.store.store import Event, Store
@@ -62,7 +62,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario], 
     return run_on
 
 
-def told(events: list[Event]) -> list[tuple[str, str, int]]:
+def told(events: Sequence[Event]) -> list[tuple[str, str, int]]:
     return [(e.type.value, e.current.key.name, e.current.revision) for e in events]
 
 
@@ -172,7 +172,7 @@ def test_watch_from_a_revision(run: Callable[[Scenario], None]) -> None:
         watch = store.watch("pods", since=0)
         late = store.watch("pods", "x", since=1)
         events, _ = await watch.next()
-        assert told(list(events)) == [("ADDED", "a", 1)]
+        assert told(events) == [("ADDED", "a", 1)]
         assert watch.settled() == 1
 
         waiting = asyncio.create_task(late.next())
@@ -186,7 +186,7 @@ def test_watch_from_a_revision(run: Callable[[Scenario], None]) -> None:
         events, revision = await watch.next()
 
         assert told(seen) == [("MODIFIED", "a", 4), ("DELETED", "a", 5)]
-        assert told(list(events)) == [("ADDED", "b", 2), ("MODIFIED", "a", 4), ("DELETED", "a", 5)]
+        assert told(events) == [("ADDED", "b", 2), ("MODIFIED", "a", 4), ("DELETED", "a", 5)]
         assert revision == watch.settled() == store.revision == 5
         previous = events[1].previous
         assert previous is not None
@@ -249,11 +249,8 @@ def test_reopened_store_is_the_same(tmp_path: Path) -> None:
                 ("c", 3, 1),
             ]
             events, _ = await store.watch("pods", since=2).next()
-            assert told(list(events)) == [
-                ("ADDED", "c", 3),
-                ("MODIFIED", "a", 4),
-                ("DELETED", "b", 5),
-            ]
+            expected = [("ADDED", "c", 3), ("MODIFIED", "a", 4), ("DELETED", "b", 5)]
+            assert expected == told(events)
             assert events[1].previous is not None
             assert [i.key.name for i in store.list("pods", at=3).items] == ["a", "b", "c"]
             revision = (await store.create(key("d"), value())).revision

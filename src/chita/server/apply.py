@@ -19,7 +19,7 @@ from chita.server.ownership import BEFORE_FIRST_APPLY, Manager, Operation
 from chita.server.request import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from chita.store.store import Object
 
@@ -72,8 +72,9 @@ class Apply(msgspec.Struct, frozen=True, kw_only=True):
         others = [m.without(frozenset(differing)) for m in others]
         before = mine.fields if mine else NOTHING
         merged = _merge(self.kind, live, self.config, ())
-        for path in _droppable(before - wanted.keys(), others, frozenset(wanted)):
-            _drop(self.kind, merged, path)
+        held = frozenset[FieldPath]().union(wanted, *(m.fields for m in others))
+        for path in _droppable(before - wanted.keys(), held):
+            _Removal(self.kind, path, held).apply_to(merged)
         entry = self._entry(frozenset(wanted))
         if mine is not None and mine.fields == entry.fields:
             entry = mine  # the same wish again keeps its time, so that nothing is written
@@ -143,52 +144,61 @@ def _merge_items(
     return [*result, *wanted.values()]
 
 
-def _droppable(
-    given_up: Iterable[FieldPath], others: Sequence[Manager], wanted: frozenset[FieldPath]
-) -> list[FieldPath]:
-    """Return the paths that nobody owns any more, deepest first.
+def _droppable(given_up: Iterable[FieldPath], held: frozenset[FieldPath]) -> list[FieldPath]:
+    """Return the paths that nobody owns any more, without those inside another of them.
 
-    A list item stays as long as somebody owns it or anything in it.
+    A list item stays as long as somebody owns it or anything in it. Where it goes, it goes whole:
+    without its key fields it could not be found.
     """
-    held = frozenset[FieldPath]().union(wanted, *(m.fields for m in others))
     prefixes = {path[:length] for path in held for length in range(1, len(path) + 1)}
-    return sorted((p for p in given_up if p not in prefixes), key=len, reverse=True)
+    free = frozenset(path for path in given_up if path not in prefixes)
+    return [p for p in free if not any(p[:length] in free for length in range(1, len(p)))]
 
 
-def _drop(kind: Kind, value: Any, path: FieldPath, names: Path = ()) -> None:
-    """Remove a field from *value*, and the objects and lists that this leaves empty."""
-    form, _, text = path[0].partition(":")
-    if form == "f" and isinstance(value, dict) and text in value:
-        below = (*names, text)
-        if len(path) == 1:
+class _Removal(msgspec.Struct, frozen=True):
+    """Taking one field out of an object, with the containers that this leaves empty.
+
+    A container that somebody owns as such (an empty object or list in a wish) stays.
+    """
+
+    kind: Kind
+    path: FieldPath
+    held: frozenset[FieldPath]
+
+    def apply_to(self, value: Any, depth: int = 0, names: Path = ()) -> None:
+        """Remove the rest of the path, from *depth* on, from *value*."""
+        form, _, text = self.path[depth].partition(":")
+        if form != "f" or not isinstance(value, dict) or text not in value:
+            return
+        depth, names = depth + 1, (*names, text)
+        if depth == len(self.path):
             del value[text]
             return
         if isinstance(value[text], list):
-            value[text] = _without(kind, value[text], path[1:], below)
-        else:
-            value[text] = dict(value[text]) if isinstance(value[text], dict) else value[text]
-            _drop(kind, value[text], path[1:], below)
-        if value[text] in ({}, []) and names:
+            value[text] = self._without(value[text], depth, names)
+        elif isinstance(value[text], dict):
+            value[text] = dict(value[text])
+            self.apply_to(value[text], depth, names)
+        if value[text] in ({}, []) and depth > 1 and self.path[:depth] not in self.held:
             del value[text]
 
-
-def _without(kind: Kind, items: list[Any], path: FieldPath, names: Path) -> list[Any]:
-    """Return a list without an item, or without a field of an item."""
-    rule = list_rule(kind, names)
-    result = []
-    for item in items:
-        is_it = path[0] == (
-            field_set.item_step(rule, item)
-            if isinstance(rule, Keyed)
-            else field_set.value_step(item)
-        )
-        if not is_it:
-            result.append(item)
-        elif len(path) > 1:
-            kept = dict(item)
-            _drop(kind, kept, path[1:], names)
-            result.append(kept)
-    return result
+    def _without(self, items: list[Any], depth: int, names: Path) -> list[Any]:
+        """Return a list without an item, or without a field of an item."""
+        rule = list_rule(self.kind, names)
+        result = []
+        for item in items:
+            step = (
+                field_set.item_step(rule, item)
+                if isinstance(rule, Keyed)
+                else field_set.value_step(item)
+            )
+            if self.path[depth] != step:
+                result.append(item)
+            elif depth + 1 < len(self.path):
+                kept = dict(item)
+                self.apply_to(kept, depth + 1, names)
+                result.append(kept)
+        return result
 
 
 def _conflict(

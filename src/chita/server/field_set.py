@@ -46,7 +46,7 @@ def _fields(
     match value:
         case dict() if value:
             yield from _object_fields(kind, value, path, names)
-        case list():
+        case list() if value:
             match list_rule(kind, names):
                 case Keyed() as rule if all(isinstance(item, dict) for item in value):
                     for item in value:
