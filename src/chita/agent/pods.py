@@ -169,7 +169,8 @@ class PodEndpoints:
     async def _patch(self, record: Attachment, addresses: list[str]) -> None:
         match self._how:
             case PodReport.STATUS:
-                body, part = _status(addresses), "status"
+                obj = self._view.object(CORE["Pod"], record.namespace, record.pod)
+                body, part = _status(addresses, obj or {}), "status"
             case PodReport.ANNOTATIONS:
                 body, part = _annotations(record, addresses), ""
         if record.uid:
@@ -196,8 +197,8 @@ class PodEndpoints:
         )
 
 
-def _status(addresses: Sequence[str]) -> dict[str, Any]:
-    """Return the part of a pod's status that its addresses are, as a kubelet would write it."""
+def _status(addresses: Sequence[str], pod: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the status of a pod that has *addresses*, as a kubelet would write it."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ready = "True" if addresses else "False"
     return {
@@ -207,6 +208,10 @@ def _status(addresses: Sequence[str]) -> dict[str, Any]:
             "podIPs": [{"ip": address} for address in addresses],
             "conditions": [
                 {"type": "Ready", "status": ready, "lastTransitionTime": now},
+            ],
+            "containerStatuses": [
+                {"name": container.get("name", ""), "ready": bool(addresses), "restartCount": 0}
+                for container in (pod.get("spec") or {}).get("containers") or ()
             ],
         }
     }

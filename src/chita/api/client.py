@@ -25,6 +25,9 @@ PAGE_SIZE = 500
 """Objects a list asks for at once, as client-go does."""
 
 
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
 class PatchType(StrEnum):
     """How a patch is written: the media type of the request."""
 
@@ -111,6 +114,13 @@ class ApiClient:
             if not metadata.get("continue"):
                 return ObjectList(items, metadata.get("resourceVersion", ""))
             query["continue"] = metadata["continue"]
+
+    async def table(
+        self, resource: Resource, namespace: str = "", name: str = "", *, label_selector: str = ""
+    ) -> Object:
+        """Return a collection or one object as the server tabulates it (meta.k8s.io/v1 Table)."""
+        query = {"labelSelector": label_selector} if label_selector else None
+        return await self._json("GET", resource.path(namespace, name), query=query, accept=_TABLE)
 
     async def create(self, obj: Mapping[str, Any]) -> Object:
         """Create *obj*; return it as stored.
@@ -200,7 +210,7 @@ class ApiClient:
             raise ApiError("the API client is not open", reason="Closed")
         return self._session
 
-    async def _json(
+    async def _json(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         path: str,
@@ -208,15 +218,19 @@ class ApiClient:
         body: Any = None,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         what = f"{method} {path}"
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
         try:
             async with self._open.request(
                 method,
                 path,
                 params=query,
                 data=None if body is None else msgspec.json.encode(body),
-                headers=None if body is None else {"Content-Type": content_type},
+                headers=headers,
                 timeout=self._timeout,
             ) as response:
                 content = await response.read()

@@ -1,0 +1,71 @@
+"""``chita apply``: make the running cluster hold the objects of files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from chita.api.client import ApiClient, Object, PatchType
+from chita.api.kinds import resource_of
+from chita.cli.connection import connected, kubeconfig_option
+from chita.cli.session import filename_option, read_entries
+from chita.errors import ChitaError, NotFoundError
+
+FIELD_MANAGER = "chita"
+
+
+@click.command()
+@filename_option
+@kubeconfig_option
+def apply(filenames: Sequence[str], kubeconfig: Path | None) -> None:
+    r"""Create or change the objects of FILEs, by server-side apply; leave all else alone.
+
+    One object that is refused does not stop the others. Exits 1 when one was.
+
+    \b
+    Example:
+        chita apply -f policy.yaml
+    """
+    documents = read_entries(filenames)
+    for problem in documents.problems:
+        click.echo(f"error: {problem}", err=True)
+
+    async def put(client: ApiClient) -> int:
+        refused = 0
+        for entry in documents.entries:
+            what = f"{entry.kind.lower()}/{entry.name}"
+            try:
+                click.echo(f"{what} {await _applied(client, entry.raw)}")
+            except ChitaError as error:
+                refused += 1
+                click.echo(f"error: {entry.source}: {what}: {error}", err=True)
+        return refused
+
+    refused = connected(kubeconfig, put)
+    sys.exit(1 if refused or documents.problems else 0)
+
+
+async def _applied(client: ApiClient, obj: Object) -> str:
+    """Apply one object; return what became of it, in kubectl's words."""
+    resource = resource_of(obj)
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+    if resource.is_namespaced and not namespace:
+        namespace = "default"
+    try:
+        before = (await client.get(resource, name, namespace))["metadata"]["resourceVersion"]
+    except NotFoundError:
+        before = ""
+    stored = await client.patch(
+        resource,
+        name,
+        obj,
+        namespace=namespace,
+        patch_type=PatchType.APPLY,
+        query={"fieldManager": FIELD_MANAGER, "force": "true"},
+    )
+    if not before:
+        return "created"
+    return "unchanged" if stored["metadata"]["resourceVersion"] == before else "configured"

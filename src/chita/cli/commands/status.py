@@ -1,0 +1,60 @@
+"""``chita status``: what this node's agent says of itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chita.cli.output import Output, output_option, print_json
+from chita.rpc.client import DEFAULT_SOCKET, ask
+from chita.rpc.messages import StatusRequest
+
+
+@click.command()
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    help="The agent's socket.",
+)
+@output_option
+def status(socket: Path, output: Output) -> None:
+    r"""Say how this node's agent is; exit 1 when it is not in sync.
+
+    \b
+    Example:
+        chita status --socket /run/chita-lab/nodes/aws-1/run/agent.sock
+    """
+    answer: dict[str, Any] = ask(socket, StatusRequest())
+    if output is Output.JSON:
+        print_json(answer)
+    else:
+        _print(answer)
+    sys.exit(0 if answer["in_sync"] else 1)
+
+
+def _print(answer: dict[str, Any]) -> None:
+    state = "in sync" if answer["in_sync"] else "not in sync"
+    click.echo(f"{answer['node']} in {answer['location']}: {state}, version {answer['version']}")
+    click.echo(
+        f"  {answer['endpoints']} pods here, {answer['workloads']} in the cluster, "
+        f"{answer['policies']} policies, {answer['routes']} routes"
+    )
+    click.echo(
+        f"  last sync {answer['last_sync_ms']} ms, {answer['writes']} kernel writes, "
+        f"{answer['rss_bytes'] / 1e6:.0f} MB"
+    )
+    for title in ("refused", "problems", "interrupted"):
+        for what, why in answer[title].items():
+            click.echo(f"  {title}: {what}: {why}")
+    ages = {peer["node"]: peer["handshake_age_s"] for peer in answer["peers"]}
+    for node, path in answer["paths"].items():
+        age = ages.get(node)
+        seen = f", handshake {age:.0f} s ago" if age is not None else ""
+        click.echo(
+            f"  {node:<16} {path['kind']:<10} {path['mtu_bytes']:>5}{seen}  {path['reason']}"
+        )
