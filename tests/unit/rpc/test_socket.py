@@ -124,9 +124,10 @@ def test_a_socket_left_behind_is_replaced_and_a_successors_is_left(tmp_path: Pat
             async with serving(path, answer):
                 pass
             # The inner one took the name and removed its own: the outer must not complain.
-        assert list(tmp_path.iterdir()) == []
 
     asyncio.run(scenario())
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_stopping_does_not_wait_for_an_unanswered_question(tmp_path: Path) -> None:
