@@ -130,7 +130,7 @@ def _loss_script(percent: float) -> str:
     too; in steps of 0.01 %.
     """
     share = max(0, min(10_000, round(percent * 100)))
-    # "mod 10000 < 10000" is refused as always true, so the comparison is with the last that is lost.
+    # nft refuses "mod 10000 < 10000" as always true: compare with the last number that is lost.
     lose = f"numgen random mod 10000 <= {share - 1} counter drop" if share else "accept"
     return (
         f"table {_LOSS_TABLE}\ndelete table {_LOSS_TABLE}\n"

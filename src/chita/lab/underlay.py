@@ -296,6 +296,7 @@ def _convert(value: Any, kind: type[_T], path: str) -> _T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at `$")
+        message = message.replace(" | null", "").replace("`", "")
         known = ", ".join(field.encode_name for field in msgspec.structs.fields(kind))
         hint = f"; the fields here are {known}" if "unknown field" in message else ""
         raise ConvertError(f"{message}{hint}", field=path + where.rstrip("`")) from error
