@@ -65,7 +65,7 @@ def _default_tier(tier: Mapping[str, Any], spec: dict[str, Any]) -> None:
     """The built-in tiers have an order and an action of their own."""
     metadata = tier.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if name in BUILT_IN_TIERS:
+    if isinstance(name, str) and name in BUILT_IN_TIERS:
         for field, value in zip(("order", "defaultAction"), BUILT_IN_TIERS[name], strict=True):
             if spec.get(field) is None:
                 spec[field] = value

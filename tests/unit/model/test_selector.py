@@ -226,6 +226,23 @@ def test_canonical_text_parses_back(selector: Selector) -> None:
     assert selector == parse_selector(canonical(selector))
 
 
+PIECES = st.sampled_from(
+    ["a", "has(", "all()", "in", "not ", "'x'", '"', "==", "!", "&&", "||", "(", ")", "{", "}", ","]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map(" ".join))
+def test_any_text_is_a_selector_or_refused_at_a_place(text: str) -> None:
+    """What parses has a stable canonical form; what does not says where."""
+    try:
+        selector = parse_selector(text)
+    except ParseError as error:
+        assert error.position is not None
+        assert 0 <= error.position <= len(text)
+    else:
+        assert selector == parse_selector(canonical(selector))
+
+
 @given(SELECTORS, LABELS)
 def test_compiled_matches_alike(selector: Selector, labels: dict[str, str]) -> None:
     assert matches(selector, labels) == compile_selector(selector)(labels)

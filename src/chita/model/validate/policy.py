@@ -56,7 +56,7 @@ def tier_problems(obj: Raw) -> Iterator[Problem]:
     """Yield where a built-in tier departs from what it is."""
     metadata = obj["metadata"]
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if name not in BUILT_IN_TIERS:
+    if not isinstance(name, str) or name not in BUILT_IN_TIERS:
         return
     spec = obj.get("spec") or {}
     order, action = BUILT_IN_TIERS[name]
@@ -95,5 +95,7 @@ def _deletes(obj: Raw) -> bool:
 
 def _deletion_problems(spec: Raw, kept: tuple[str, ...]) -> Iterator[Problem]:
     for field, value in spec.items():
-        if field not in kept and value not in (None, "", [], {}, False):
+        # An order of 0 is one; only absent fields, empty texts and lists, and false say nothing.
+        empty = value is None or value is False or value in ("", [], {})
+        if field not in kept and not empty:
             yield Problem(f"spec.{field}", "must be empty when stagedAction is Delete; remove it")

@@ -208,6 +208,13 @@ def test_valid_spec(kind: str, spec: Raw) -> None:
             id="staged-delete-with-spec",
         ),
         pytest.param(
+            "StagedNetworkPolicy",
+            {"stagedAction": "Delete", "order": 0},
+            "spec.order",
+            "stagedAction is Delete",
+            id="staged-delete-with-order-zero",
+        ),
+        pytest.param(
             "StagedKubernetesNetworkPolicy",
             {"stagedAction": "Delete", "ingress": [{}]},
             "spec.ingress",
