@@ -27,6 +27,13 @@ class Column(msgspec.Struct, frozen=True):
     cell: Cell
     priority: int = 0
 
+    def text(self, value: Object, now: datetime) -> Any:
+        """Return the cell; one odd object must not cost the whole table."""
+        try:
+            return self.cell(value, now)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return "<invalid>"
+
 
 def columns_of(kind: Kind) -> tuple[Column, ...]:
     """Return a kind's columns, the name first and the age last of the always shown ones."""

@@ -131,7 +131,7 @@ def _table(view: View, items: Sequence[Stored], metadata: dict[str, Any]) -> dic
     now = datetime.now(UTC)
     rows = []
     for item in items:
-        row: dict[str, Any] = {"cells": [column.cell(item.object, now) for column in shown]}
+        row: dict[str, Any] = {"cells": [column.text(item.object, now) for column in shown]}
         match view.include:
             case Include.METADATA:
                 row["object"] = _metadata_only(item.object)

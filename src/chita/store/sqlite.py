@@ -170,11 +170,11 @@ class SqliteStore:
         running = True
         while running:
             batch, running = self._take()
-            refusal: sqlite3.Error | None = None
+            refusal: Exception | None = None
             writes = [write for write in batch if write.generation > failed]
             try:
                 self._transact(writes)
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - a dead thread would hang all writers
                 refusal = error
                 failed = writes[-1].generation
             stale = [write for write in batch if write not in writes]
@@ -203,7 +203,7 @@ class SqliteStore:
             connection.execute("DELETE FROM history WHERE revision <= ?", (writes[-1].compacted,))
 
     def _finish(
-        self, writes: Sequence[Write], stale: Sequence[Write], refusal: sqlite3.Error | None
+        self, writes: Sequence[Write], stale: Sequence[Write], refusal: Exception | None
     ) -> None:
         """Publish what is on the disk, or forget it; in the event loop's thread."""
         if refusal is None:
