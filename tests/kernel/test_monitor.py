@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,32 @@ def test_foreign_changes_are_told(command: list[str], expected: Change) -> None:
 
         assert {expected} == changes
         assert expected.index in (0, index)
+
+
+@pytest.mark.slow
+def test_lost_events_are_told(tmp_path: Path) -> None:
+    """More events than the buffer holds: anything may have changed, and the monitor goes on."""
+    routes = [f"blackhole 10.{high}.{low}.0/24" for high in range(64) for low in range(256)]
+    with fresh_namespaces(1) as (space,):
+        monitor = Monitor(namespace=space)
+        try:
+            script = tmp_path / "routes"
+            script.write_text("".join(f"route add {it} table {TABLE}\n" for it in routes))
+            run_inside(space, "ip", "-batch", str(script))
+
+            async def drain() -> list[set[Change]]:
+                found = []
+                async with asyncio.timeout(10):
+                    async for changes in monitor.changes():
+                        found.append(changes)
+                        if len(found) == 1:
+                            run_inside(space, "ip", "link", "set", "lo", "down")
+                        if Change(Subject.LINK, "lo", 1) in changes:
+                            break
+                return found
+
+            found = set().union(*asyncio.run(drain()))
+        finally:
+            monitor.close()
+
+        assert {Change(Subject.OVERRUN), Change(Subject.LINK, "lo", 1)} <= found

@@ -81,24 +81,25 @@ class Monitor:
         self._socket = inside(namespace, _open)
 
     async def changes(self) -> AsyncIterator[set[Change]]:
-        """Yield what changed, as it happens; what came together is one set."""
+        """Yield what changed, as it happens; what came together is one set.
+
+        The socket is emptied before a set is yielded: after an overrun the kernel drops further
+        events, and says so only once, until everything that waits was read (NETLINK_S_CONGESTED).
+        """
         loop = asyncio.get_running_loop()
         while True:
+            found: set[Change] = set()
             try:
-                datagram = await loop.sock_recv(self._socket, _RECEIVE_BYTES)
+                found.update(self._read(await loop.sock_recv(self._socket, _RECEIVE_BYTES)))
             except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                yield {Change(Subject.OVERRUN)}
-                continue
-            found = set(self._read(datagram))
+                found.add(_lost(error))
             while True:
                 try:
                     found.update(self._read(self._socket.recv(_RECEIVE_BYTES)))
                 except BlockingIOError:
                     break
-                except OSError:
-                    found.add(Change(Subject.OVERRUN))
+                except OSError as error:
+                    found.add(_lost(error))
             if found:
                 yield found
 
@@ -132,6 +133,17 @@ class Monitor:
                 if state & nl.NUD_PERMANENT:
                     return Change(Subject.NEIGHBOUR, index=_IFINDEX_AT_4.unpack_from(body)[0])
         return None
+
+
+def _lost(error: OSError) -> Change:
+    """Return the change that *error* stands for, if it stands for one.
+
+    Raises:
+        OSError: it is another one: the socket is closed.
+    """
+    if error.errno != errno.ENOBUFS:
+        raise error
+    return Change(Subject.OVERRUN)
 
 
 def _open() -> socket.socket:

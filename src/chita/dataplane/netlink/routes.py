@@ -46,6 +46,7 @@ class RouteTable:
         self._socket = socket
         self._links = links
         self._identity = identity
+        self._foreign: set[Cidr] = set()
 
     def read(self) -> dict[Cidr, Route | Foreign]:
         """Return all routes of the table by destination.
@@ -68,16 +69,22 @@ class RouteTable:
                 route = self._route(answer, names)
                 if route is not None:
                     found[route.dst] = Foreign(route.dst) if route.dst in found else route
+        self._foreign = {dst for dst, route in found.items() if isinstance(route, Foreign)}
         return found
 
     def put(self, route: Route) -> None:
-        """Make *route* the one to its destination; what was there is replaced in one step.
+        """Make *route* the one to its destination; what we put there is replaced in one step.
+
+        What somebody else put there, as the last `read` saw it, is removed first: a route of
+        another metric would stand beside ours.
 
         Raises:
             KernelError: the device does not exist (ENODEV), the gateway is in no subnet of the
                 device (EINVAL, ENETUNREACH, EHOSTUNREACH), the source is not ours (EINVAL).
         """
         table = self._identity.table
+        if route.dst in self._foreign:
+            self.remove(route.dst)
         self._socket.request(
             nl.RTM_NEWROUTE,
             nl.NLM_F_CREATE | nl.NLM_F_REPLACE,
@@ -87,6 +94,7 @@ class RouteTable:
 
     def remove(self, dst: Cidr) -> None:
         """Remove every route to *dst*; one that is not there is removed already."""
+        self._foreign.discard(dst)
         table = self._identity.table
         body = _RTMSG.pack(_AF[dst.family], dst.prefix, 0, 0, _TABLE_IN_ATTRIBUTE, 0, 255, 0, 0)
         body += attribute(nl.RTA_DST, dst.address.packed) + u32(nl.RTA_TABLE, table)
