@@ -65,17 +65,7 @@ class WireguardKernel:
         what = f"read WireGuard device {self._device}"
         body = _GENL.pack(_CMD_GET, _VERSION, 0) + text(_DEVICE_IFNAME, self._device)
         family, socket = self._open()
-        private_key, port = None, 0
-        peers: dict[str, PeerState] = {}
-        for answer in socket.dump(family, body, what=what):
-            values = dict(attributes(answer, _GENL.size))
-            key = values.get(_DEVICE_PRIVATE_KEY, _NO_KEY)
-            private_key = private_key if key == _NO_KEY else base64.b64encode(key).decode()
-            port = number(values.get(_DEVICE_LISTEN_PORT, b"")) or port
-            for _, part in attributes(values.get(_DEVICE_PEERS, b"")):
-                peer = _peer(part, peers)
-                peers[peer.public_key] = peer
-        return DeviceState(private_key=private_key, port=port, peers=peers)
+        return parse_device(socket.dump(family, body, what=what))
 
     def put_device(self, private_key: str, port: int) -> None:
         """Set our own key and UDP port."""
@@ -87,15 +77,7 @@ class WireguardKernel:
 
     def put_peer(self, change: PeerChange) -> None:
         """Add or change one peer."""
-        parts = [attribute(_PEER_PUBLIC_KEY, base64.b64decode(change.public_key))]
-        if change.endpoint is not None:
-            parts.append(attribute(_PEER_ENDPOINT, _socket_address(change.endpoint)))
-        if change.keepalive_s is not None:
-            parts.append(u16(_PEER_KEEPALIVE, change.keepalive_s))
-        if change.allowed is not None:
-            parts.append(u32(_PEER_FLAGS, _F_REPLACE_ALLOWED))
-            parts.append(nested(_PEER_ALLOWED, *map(_allowed, sorted(change.allowed))))
-        self._set_peer(parts, f"put peer {change.public_key} of {self._device}")
+        self._set_peer(peer_attributes(change), f"put peer {change.public_key} of {self._device}")
 
     def remove_peer(self, public_key: str) -> None:
         """Remove one peer; one that is not there is removed already."""
@@ -143,6 +125,34 @@ def wireguard_family(generic: NetlinkSocket) -> int:
             raise UnsupportedError(f"{what}: it has none", errno=errno.ENOENT) from error
         raise
     return number(dict(attributes(answer, _GENL.size))[_CTRL_ATTR_FAMILY_ID])
+
+
+def parse_device(answers: Iterable[bytes]) -> DeviceState:
+    """Return the device that the bodies of a WG_CMD_GET_DEVICE dump describe."""
+    private_key, port = None, 0
+    peers: dict[str, PeerState] = {}
+    for answer in answers:
+        values = dict(attributes(answer, _GENL.size))
+        key = values.get(_DEVICE_PRIVATE_KEY, _NO_KEY)
+        private_key = private_key if key == _NO_KEY else base64.b64encode(key).decode()
+        port = number(values.get(_DEVICE_LISTEN_PORT, b"")) or port
+        for _, part in attributes(values.get(_DEVICE_PEERS, b"")):
+            peer = _peer(part, peers)
+            peers[peer.public_key] = peer
+    return DeviceState(private_key=private_key, port=port, peers=peers)
+
+
+def peer_attributes(change: PeerChange) -> list[bytes]:
+    """Return the attributes of one peer in a WG_CMD_SET_DEVICE; what is None is left out."""
+    parts = [attribute(_PEER_PUBLIC_KEY, base64.b64decode(change.public_key))]
+    if change.endpoint is not None:
+        parts.append(attribute(_PEER_ENDPOINT, _socket_address(change.endpoint)))
+    if change.keepalive_s is not None:
+        parts.append(u16(_PEER_KEEPALIVE, change.keepalive_s))
+    if change.allowed is not None:
+        parts.append(u32(_PEER_FLAGS, _F_REPLACE_ALLOWED))
+        parts.append(nested(_PEER_ALLOWED, *map(_allowed, sorted(change.allowed))))
+    return parts
 
 
 def _peer(part: bytes, before: dict[str, PeerState]) -> PeerState:
