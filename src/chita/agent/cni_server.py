@@ -44,14 +44,12 @@ from chita.errors import (
 )
 from chita.ipam.allocator import AssignRequest
 from chita.ipam.handle import pod_handle
-from chita.ipam.pools import Place, Wish, qualified, wish
+from chita.ipam.pools import Place, Wish, chosen, wish
 from chita.model.endpoint import interface_name
-from chita.model.net import Family
 from chita.rpc.messages import CniAnswer, CniRequest
 from chita.telemetry.log import logger
 
 _LOG = logger("cni")
-_FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 class CniSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,22 +214,10 @@ class CniService:
         place = Place(
             node_labels=self._cluster.node_labels(), namespace_labels=facts.namespace_labels
         )
-        pools = {
-            family: tuple(
-                qualified(self._cluster.pools(), family, asked.pools.get(family, ()), place)
-            )
-            for family in asked.families or _FAMILIES
-        }
-        if asked.families is None:  # every family that has a pool
-            pools = {family: found for family, found in pools.items() if found}
-        lacking = [family for family, found in pools.items() if not found]
-        if lacking or not pools:
-            raise ExhaustedError(
-                f"no IPPool{' for IPv' + str(lacking[0]) if lacking else ''} may be used for "
-                f"{record.endpoint} on node {self._settings.node}: check the pools' disabled, "
-                "allowedUses, nodeSelector and namespaceSelector, and the pools that the pod, its "
-                "namespace or the CNI configuration name"
-            )
+        try:
+            pools = chosen(self._cluster.pools(), asked, place)
+        except ExhaustedError as error:
+            raise ExhaustedError(f"{record.endpoint} on {self._settings.node}: {error}") from error
         attributes = {"node": self._settings.node, "timestamp": self._cluster.timestamp()}
         if call.pod is not None:
             attributes |= {"pod": record.pod, "namespace": record.namespace}

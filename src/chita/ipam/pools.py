@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from chita.errors import InputError, ParseError
+from chita.errors import ExhaustedError, InputError, ParseError
 from chita.model.ippool import IPPool, PoolUse
 from chita.model.net import Address, Cidr, Family
 from chita.model.selector import matches
@@ -111,8 +111,37 @@ def qualified(
     if not named:
         return [pool for pool in fit.values() if not pool.manual]
     by_cidr = {str(pool.cidr): pool for pool in fit.values()}
-    chosen = [fit.get(name) or by_cidr.get(_canonical(name)) for name in named]
-    return [pool for pool in chosen if pool]
+    found = [fit.get(name) or by_cidr.get(_canonical(name)) for name in named]
+    return [pool for pool in found if pool]
+
+
+def chosen(pools: Sequence[IPPool], asked: Wish, place: Place) -> dict[Family, tuple[IPPool, ...]]:
+    """Return where each family's address may come from; a family without entry gets none.
+
+    A family that is asked for (by name, by pools, by a fixed address) must have a pool; of the
+    others those that have one take part. Fixed addresses alone are all that the pod gets.
+
+    Raises:
+        ExhaustedError: a family that was asked for has no pool, or there is none at all.
+    """
+    fixed = tuple(address.family for address in asked.addresses)
+    wanted = asked.families or fixed
+    found: dict[Family, tuple[IPPool, ...]] = {}
+    for family in wanted or _POOLS:
+        fit = qualified(pools, family, asked.pools.get(family, ()), place)
+        if fit:
+            found[family] = tuple(fit)
+        elif family in wanted or asked.pools.get(family):
+            raise ExhaustedError(f"no IPPool for IPv{family} may be used here: {_MEND}")
+    if not found:
+        raise ExhaustedError(f"no IPPool may be used here: {_MEND}")
+    return found
+
+
+_MEND = (
+    "check the pools' disabled, allowedUses, nodeSelector and namespaceSelector, and which pools "
+    "the pod, its namespace or the CNI configuration name"
+)
 
 
 def _canonical(text: str) -> str:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from build import pool
-from chita.errors import InputError
-from chita.ipam.pools import Place, Wish, qualified, wish
+from chita.errors import ExhaustedError, InputError
+from chita.ipam.pools import Place, Wish, chosen, qualified, wish
 from chita.model.ippool import IPPool, PoolUse
 from chita.model.net import Address
 from chita.model.selector import parse_selector
@@ -52,6 +52,38 @@ def test_qualified(named: tuple[str, ...], place: Place, expected: list[str]) ->
 
 def test_families_are_apart() -> None:
     assert [it.name for it in qualified(POOLS, 6, (), Place())] == ["v6"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(Wish(), {4: ["base", "zebra"], 6: ["v6"]}, id="all-that-there-is"),
+        pytest.param(Wish(families=(6,)), {6: ["v6"]}, id="family"),
+        pytest.param(Wish(pools={4: ("zebra",)}), {4: ["zebra"], 6: ["v6"]}, id="pool"),
+        pytest.param(
+            Wish(addresses=(Address.parse("10.244.0.9"),)), {4: ["base", "zebra"]}, id="fixed-alone"
+        ),
+    ],
+)
+def test_chosen(asked: Wish, expected: dict[int, list[str]]) -> None:
+    found = chosen(POOLS, asked, Place())
+
+    assert {family: [it.name for it in fit] for family, fit in found.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("pools", "asked", "message"),
+    [
+        pytest.param([], Wish(), "no IPPool may be used", id="no-pool"),
+        pytest.param([BASE], Wish(families=(4, 6)), "IPv6", id="family-without-pool"),
+        pytest.param(POOLS, Wish(pools={4: ("off",)}), "IPv4", id="named-is-disabled"),
+    ],
+)
+def test_what_is_asked_for_is_not_silently_left_out(
+    pools: list[IPPool], asked: Wish, message: str
+) -> None:
+    with pytest.raises(ExhaustedError, match=message):
+        chosen(pools, asked, Place())
 
 
 V4, V6 = "cni.projectcalico.org/ipv4pools", "cni.projectcalico.org/ipv6pools"
