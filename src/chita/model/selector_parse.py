@@ -41,7 +41,7 @@ from chita.model.selector_ast import (
 
 MAX_LABEL_LENGTH: Final = 512
 
-MAX_DEPTH: Final = 200
+MAX_DEPTH: Final = 100
 """Open parentheses: what reads a tree recursively then stays far within Python's stack."""
 
 _SPACE = re.compile(r"[ \t]*")
