@@ -52,9 +52,9 @@ Refused = dict[str, KernelError]
 class NodeApplier:
     """All of one node's kernel state that is ours. Blocking; one thread at a time."""
 
-    def __init__(self, engine_dir: Path, wireguard_private_key: str) -> None:
+    def __init__(self, socket: NetlinkSocket, engine_dir: Path, wireguard_private_key: str) -> None:
         self._private_key = wireguard_private_key
-        self._socket = NetlinkSocket()
+        self._socket = socket
         self._links = Links(self._socket)
         self._table = RouteTable(self._socket, self._links)
         self._nft = NftApplier(KernelTable())

@@ -15,6 +15,7 @@ from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.block_store import ApiBlockStore
 from chita.agent.cni_server import CniService, CniSettings
+from chita.agent.healing import keep_healed
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
@@ -26,6 +27,8 @@ from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
 from chita.agent.view import ClusterView
 from chita.api.client import ApiClient
 from chita.api.kinds import WATCHED
+from chita.dataplane.netlink.links import Links
+from chita.dataplane.netlink.monitor import Monitor
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.pod_interface import PodInterfaces
 from chita.dataplane.tunnels.vxlan import vtep_mac
@@ -97,9 +100,15 @@ class Agent:
         self._settings = settings
         self._client = client
         self._view = ClusterView(settings.node, WATCHED)
-        self._record = OwnRecord(identity, NetlinkSocket())
+        self._record = OwnRecord(identity, Links(NetlinkSocket()))
         self._kernel = ThreadPoolExecutor(1, "kernel")
-        self._applier = NodeApplier(settings.run_dir, private_key)
+        # Three sockets, one a thread: taking a pod's device away makes the kernel wait, and neither
+        # an ADD nor a sync should wait for that.
+        sockets = [NetlinkSocket() for _ in range(3)]
+        own_ports = {socket.port for socket in sockets}
+        self._monitor = Monitor(own_ports=lambda: own_ports)
+        self._applier = NodeApplier(sockets[0], settings.run_dir, private_key)
+        self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(
             self._view,
             self._applier,
@@ -109,8 +118,6 @@ class Agent:
             resync_s=settings.resync_s,
             retry_s=settings.retry_s,
         )
-        # Two sockets: taking a device away makes the kernel wait, and no ADD should wait for that.
-        self._pod_links = PodLinks(PodInterfaces(NetlinkSocket()), PodInterfaces(NetlinkSocket()))
         self._cni: CniService | None = None
 
     async def run(self) -> None:
@@ -129,12 +136,16 @@ class Agent:
                 tasks.create_task(self._reconciler.run(), name="reconcile"),
                 tasks.create_task(self._record.publish(self._client), name="record"),
                 tasks.create_task(self._settle(), name="settle"),
+                tasks.create_task(
+                    keep_healed(self._monitor, self._reconciler, self._record), name="healing"
+                ),
             ]
             async with serving(self._settings.socket, self._answer):
                 _LOG.info("agent ready", node=self._settings.node, version=chita.__version__)
                 await stop.wait()
             for task in running:
                 task.cancel()
+        self._monitor.close()
         await self._pod_links.close()
         self._kernel.shutdown()
 

@@ -17,12 +17,12 @@ import msgspec
 
 from chita.agent.view import ClusterView
 from chita.api.watch import Batch
+from chita.compute.incremental import IncrementalPolicy
 from chita.compute.node import desired_node_state
-from chita.compute.policy import policy_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.path import paths
-from chita.model.cluster import Change, ClusterState, Put, fold
+from chita.model.cluster import Change, ClusterState, Put
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode
 from chita.telemetry.log import logger
@@ -70,7 +70,7 @@ class Reconciler:
         self._kernel = kernel
         self._resync_s = resync_s
         self._retry_s = retry_s
-        self._policy = node
+        self._policy = IncrementalPolicy(node)
         self._wake = asyncio.Event()
         self._applied = asyncio.Condition()
         self._pending: list[Change] = []
@@ -135,12 +135,10 @@ class Reconciler:
         started = time.perf_counter()
         pending, self._pending = self._pending, []
         reread, self._reread = self._reread, False
-        self.cluster = fold(self.cluster, pending)
+        self._policy.apply(pending)
         # Our own record is the truth for us at once, not only when the API has echoed it.
-        own: Change = Put(self._record(self.cluster))
-        pending.append(own)
-        self.cluster = fold(self.cluster, [own])
-        policy = policy_state(self.cluster, self._policy)
+        policy = self._policy.apply([Put(self._record(self._policy.cluster))])
+        self.cluster = self._policy.cluster
         reached = paths(self.cluster, self.node)
         state = desired_node_state(self.cluster, self.node, reached, policy)
         loop = asyncio.get_running_loop()

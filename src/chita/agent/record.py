@@ -11,7 +11,6 @@ from chita.api.client import ApiClient
 from chita.api.kinds import CHITA
 from chita.convert.fabric import fabric_node_object
 from chita.dataplane.netlink.links import Links
-from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.errors import ApiError, ChitaError, ConflictError, KernelError
 from chita.model.cluster import ClusterState
 from chita.model.net import Cidr
@@ -30,9 +29,9 @@ class OwnRecord:
     It is written when it differs from what was last written, never as a heartbeat.
     """
 
-    def __init__(self, identity: Identity, socket: NetlinkSocket) -> None:
+    def __init__(self, identity: Identity, links: Links) -> None:
         self._identity = identity
-        self._links = Links(socket)
+        self._links = links
         self._changed = asyncio.Event()
         self.value: FabricNode | None = None
         self.published: FabricNode | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chita.compute.evaluate import Evaluator
+from chita.compute.explain import explain, explanation_text
 from chita.compute.flow import Flow as ModelFlow
 from chita.lab.attach import attached_pods, pod_key
 from chita.lab.cluster import Lab
@@ -50,14 +51,14 @@ async def _run(lab: Lab) -> Report:
 async def _flows(lab: Lab, cluster: ClusterState) -> list[FlowLine]:
     evaluator = Evaluator(cluster)
     todo = trials(*places(lab, cluster))
-    verdicts = [evaluator.evaluate(model_flow(trial)) for trial in todo]
-    expected = [Verdict(verdict.verdict) for verdict in verdicts]
+    expected = [Verdict(evaluator.evaluate(model_flow(trial)).verdict) for trial in todo]
     outcomes = await try_flows(
         [_wire_flow(trial, verdict) for trial, verdict in zip(todo, expected, strict=True)]
     )
     lines: list[FlowLine] = []
-    for trial, verdict, wanted, outcome in zip(todo, verdicts, expected, outcomes, strict=True):
+    for trial, wanted, outcome in zip(todo, expected, outcomes, strict=True):
         seen = _seen(trial, outcome)
+        why = "" if seen is wanted else explanation_text(explain(evaluator, model_flow(trial)))
         lines.append(
             FlowLine(
                 source=trial.source.name,
@@ -72,7 +73,7 @@ async def _flows(lab: Lab, cluster: ClusterState) -> list[FlowLine]:
                 seen=seen,
                 outcome=type(outcome).__name__,
                 rtt_ms=round(outcome.rtt_ms, 2) if isinstance(outcome, Allowed) else None,
-                why="" if seen is wanted else str(verdict),
+                why=why,
             )
         )
     return lines
