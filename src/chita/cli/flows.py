@@ -8,7 +8,8 @@ import msgspec
 
 from chita.cli.parties import End, Party, ServiceEnd, destination, source
 from chita.compute.evaluate import Evaluator
-from chita.compute.flow import Decision, DirectionVerdict, Flow, FlowVerdict, Verdict
+from chita.compute.explain import DirectionSummary, FlowSummary, summary
+from chita.compute.flow import Flow, Verdict
 from chita.convert.service_endpoints import backends
 from chita.convert.world import World
 from chita.errors import InputError
@@ -32,37 +33,15 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from
     """4 or 6 where both ends have both; IPv4 unless set."""
 
 
-class NoEndpoint(msgspec.Struct, frozen=True, tag="no-endpoint"):
-    """The service has no endpoint for this port and family: the connection goes nowhere."""
-
-    service: str
-
-
-class Direction(msgspec.Struct, frozen=True, rename="camel"):
-    """What one end does with the flow."""
-
-    action: Verdict
-    decided_by: Decision | NoEndpoint
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on one flow: an element of what ``--flows`` and ``--all`` print."""
-
-    verdict: Verdict
-    egress: Direction
-    ingress: Direction
-
-
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow as it was tried, with the whole verdict; several for a service."""
+    """A flow as it was tried, with its verdict; several for a service."""
 
     question: Question
     flow: Flow | None
     """None: the service has no endpoint to try."""
     backend: str = ""
     """The pod behind the service that *flow* goes to."""
-    answer: Answer
-    whole: FlowVerdict | None = None
+    answer: FlowSummary
 
 
 class _Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +65,7 @@ class Inquiry:
         self._sources: dict[str, End] = {}
         self._destinations: dict[tuple[str, str], Party] = {}
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question) -> FlowSummary:
         """Return the verdict; to a service, that of its first endpoint which is denied, if any.
 
         Raises:
@@ -126,15 +105,8 @@ class Inquiry:
             source_node=sender.node,
             destination_node=target.node,
         )
-        verdict = self.evaluator.evaluate(flow)
-        answer = Answer(
-            verdict=verdict.verdict,
-            egress=_direction(verdict.egress),
-            ingress=_direction(verdict.ingress),
-        )
-        return Asked(
-            question=question, flow=flow, backend=target.backend, answer=answer, whole=verdict
-        )
+        answer = summary(self.evaluator.evaluate(flow))
+        return Asked(question=question, flow=flow, backend=target.backend, answer=answer)
 
     def _to_service(self, question: Question, sender: End, service: Service) -> list[Asked]:
         families = {address.family for address in sender.addresses}
@@ -201,13 +173,13 @@ def matrix(inquiry: Inquiry) -> Iterator[Question]:
                     )
 
 
-def _direction(verdict: DirectionVerdict) -> Direction:
-    return Direction(verdict.action, verdict.decided_by)
-
-
 def _nowhere(question: Question, service: Service) -> Asked:
-    nothing = Direction(Verdict.DENY, NoEndpoint(service.key))
-    answer = Answer(verdict=Verdict.DENY, egress=nothing, ingress=nothing)
+    nothing = DirectionSummary(
+        action=Verdict.DENY,
+        decided_by="no-endpoint",
+        why=f"service {service.key} has no endpoint for this port and address family",
+    )
+    answer = FlowSummary(verdict=Verdict.DENY, egress=nothing, ingress=nothing)
     return Asked(question=question, flow=None, answer=answer)
 
 

@@ -39,6 +39,12 @@ COMMANDS: Final[dict[str, Entry]] = {
     "render": Entry("render", "render", "Print the nftables text a node would hold."),
     "plan": Entry("plan", "plan", "Show what a change would allow and deny."),
     "lab": Entry("lab", "lab", "Run a whole hybrid cluster on this machine."),
+    "get": Entry("get", "get", "Show resources."),
+    "apply": Entry("apply", "apply", "Create or change the objects of files."),
+    "delete": Entry("delete", "delete", "Remove resources."),
+    "status": Entry("status", "status", "Say how this node's agent is."),
+    "path": Entry("path", "path", "Say how one node reaches another, and why."),
+    "links": Entry("path", "links", "List how every node reaches every other."),
     "agent": Entry("agent", "agent", "Run the agent of this node."),
     "server": Entry("server", "server", "Run the API server."),
     "version": Entry("version", "version", "Print the version."),
@@ -72,6 +78,9 @@ class LazyGroup(click.Group):
         command = getattr(module, entry.attribute)
         assert isinstance(command, click.Command)
         command.help = unwrapped(command.help)
+        if isinstance(command, click.Group):
+            for inner in command.commands.values():
+                inner.help = unwrapped(inner.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,25 +9,22 @@ import click
 import msgspec
 
 from chita.cli.files import read_texts
-from chita.cli.flows import Answer, Asked, Inquiry, NoEndpoint, Question, decisive, matrix
+from chita.cli.flows import Asked, Inquiry, Question, decisive, matrix
 from chita.cli.output import Output, output_option, print_json
-from chita.cli.reasons import Reason, reason, steps
 from chita.cli.session import filename_option, load_world
-from chita.compute.flow import Decision, Verdict
+from chita.compute.explain import (
+    DirectionSummary,
+    FlowExplanation,
+    FlowSummary,
+    explanation_text,
+)
+from chita.compute.explain import explain as explanation
+from chita.compute.flow import Verdict
 from chita.errors import InputError, NotFoundError
 from chita.model.net import protocol_name
-from chita.model.policy import Direction
 
 
-class DirectionReport(Reason, frozen=True, kw_only=True, rename="camel"):
-    """What ``-o json`` prints of one direction."""
-
-    decided_by: Decision | NoEndpoint
-    steps: tuple[str, ...]
-    """What was looked at, in order."""
-
-
-class MatrixEntry(Answer, frozen=True, kw_only=True, rename={"from_": "from"}):
+class MatrixEntry(FlowSummary, frozen=True, kw_only=True, rename={"from_": "from"}):
     """An element of what ``--all -o json`` prints: a question and its answer."""
 
     from_: str
@@ -50,8 +47,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     backend: str | None
     """The pod behind the service."""
     verdict: Verdict
-    egress: DirectionReport
-    ingress: DirectionReport
+    egress: DirectionSummary
+    """With all that was looked at, unless there was no endpoint to try."""
+    ingress: DirectionSummary
 
 
 @click.command()
@@ -124,7 +122,7 @@ def _read_questions(name: str) -> list[Question]:
         ) from error
 
 
-def _answers(inquiry: Inquiry, questions: Iterable[Question]) -> Iterator[tuple[str, Answer]]:
+def _answers(inquiry: Inquiry, questions: Iterable[Question]) -> Iterator[tuple[str, FlowSummary]]:
     """Yield for each question its line of text and its answer."""
     for index, question in enumerate(questions):
         try:
@@ -136,7 +134,7 @@ def _answers(inquiry: Inquiry, questions: Iterable[Question]) -> Iterator[tuple[
         yield _line(question, answer), answer
 
 
-def _matrix(inquiry: Inquiry) -> Iterator[tuple[str, Answer]]:
+def _matrix(inquiry: Inquiry) -> Iterator[tuple[str, FlowSummary]]:
     for question in matrix(inquiry):
         answer = inquiry.ask(question)
         entry = MatrixEntry(
@@ -152,7 +150,7 @@ def _matrix(inquiry: Inquiry) -> Iterator[tuple[str, Answer]]:
         yield _line(question, answer), entry
 
 
-def _print_list(answers: Iterable[tuple[str, Answer]], output: Output) -> None:
+def _print_list(answers: Iterable[tuple[str, FlowSummary]], output: Output) -> None:
     """Print *answers* one by one, as they come: a matrix may be large."""
     match output:
         case Output.TEXT:
@@ -167,7 +165,7 @@ def _print_list(answers: Iterable[tuple[str, Answer]], output: Output) -> None:
             click.echo("[]" if separator == "[" else "]")
 
 
-def _line(question: Question, answer: Answer) -> str:
+def _line(question: Question, answer: FlowSummary) -> str:
     port = f" {question.port}" if question.port else ""
     family = f" IPv{question.family}" if question.family else ""
     what = f"{question.protocol}{port}{family}"
@@ -177,17 +175,19 @@ def _line(question: Question, answer: Answer) -> str:
 def _explain_one(inquiry: Inquiry, question: Question, output: Output) -> int:
     tried = inquiry.tried(question)
     asked = decisive(tried)
-    report = _report(inquiry, asked)
     match output:
         case Output.JSON:
-            print_json(report)
+            print_json(_report(inquiry, asked))
         case Output.TEXT:
-            _print_text(report, tried)
-    return 0 if report.verdict is Verdict.ALLOW else 1
+            _print_text(inquiry, asked, tried)
+    return 0 if asked.answer.verdict is Verdict.ALLOW else 1
 
 
 def _report(inquiry: Inquiry, asked: Asked) -> Report:
     flow = asked.flow
+    found: FlowSummary | FlowExplanation = asked.answer
+    if flow is not None:
+        found = explanation(inquiry.evaluator, flow)
     return Report(
         from_=asked.question.from_,
         to=asked.question.to,
@@ -196,35 +196,23 @@ def _report(inquiry: Inquiry, asked: Asked) -> Report:
         source=str(flow.source) if flow else None,
         destination=str(flow.destination) if flow else None,
         backend=asked.backend or None,
-        verdict=asked.answer.verdict,
-        egress=_direction(inquiry, asked, Direction.EGRESS),
-        ingress=_direction(inquiry, asked, Direction.INGRESS),
+        verdict=found.verdict,
+        egress=found.egress,
+        ingress=found.ingress,
     )
 
 
-def _direction(inquiry: Inquiry, asked: Asked, direction: Direction) -> DirectionReport:
-    answer = asked.answer.egress if direction is Direction.EGRESS else asked.answer.ingress
-    found = reason(answer.action, answer.decided_by)
-    return DirectionReport(
-        action=found.action,
-        tier=found.tier,
-        policy=found.policy,
-        rule=found.rule,
-        why=found.why,
-        decided_by=answer.decided_by,
-        steps=tuple(steps(inquiry.evaluator, asked, direction)),
-    )
-
-
-def _print_text(report: Report, tried: Sequence[Asked]) -> None:
-    port = f" {report.port}" if report.port else ""
-    at = f" ({report.source} -> {report.destination})" if report.source else ""
-    to = f"{report.to}, endpoint {report.backend}" if report.backend else report.to
-    click.echo(f"{report.verdict}: {report.from_} -> {to} {report.protocol}{port}{at}")
-    for name, direction in (("egress", report.egress), ("ingress", report.ingress)):
-        click.echo(f"  {name:<7}  {direction.action:<5}  {direction.why}")
-        for step in direction.steps:
-            click.echo(f"      {step}")
+def _print_text(inquiry: Inquiry, asked: Asked, tried: Sequence[Asked]) -> None:
+    question, flow = asked.question, asked.flow
+    if flow is None:
+        click.echo(f"{_line(question, asked.answer)}\n  {asked.answer.egress.why}")
+        return
+    what = protocol_name(flow.protocol)
+    if flow.icmp_type is None:
+        what += f" {flow.destination_port}"
+    to = f"{question.to} by {asked.backend}" if asked.backend else question.to
+    click.echo(f"{question.from_} ({flow.source}) -> {to} ({flow.destination}) {what}")
+    click.echo(explanation_text(explanation(inquiry.evaluator, flow)))
     if len(tried) > 1:
-        denied = sum(asked.answer.verdict is Verdict.DENY for asked in tried)
-        click.echo(f"  the service has {len(tried)} endpoints; {denied} of them are denied")
+        denied = sum(each.answer.verdict is Verdict.DENY for each in tried)
+        click.echo(f"The service has {len(tried)} endpoints; {denied} of them are denied.")

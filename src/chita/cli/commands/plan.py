@@ -9,7 +9,6 @@ import click
 
 from chita.cli.impact import FlowChange, Impact, impact
 from chita.cli.output import Output, output_option, print_json
-from chita.cli.reasons import shown
 from chita.cli.session import Documents, filename_option, read_entries, world_of
 from chita.convert.entities import group_kind
 from chita.lab.documents import Entry
@@ -84,7 +83,7 @@ def _print_text(found: Impact) -> None:
         ("removed", found.policies_removed),
     ):
         for policy in policies:
-            click.echo(f"policy {word}: {shown(policy)}")
+            click.echo(f"policy {word}: {policy}")
     for word, flows in (("allowed", found.newly_allowed), ("denied", found.newly_denied)):
         for flow in flows:
             click.echo(f"newly {word}: {_flow(flow)}")

@@ -1,0 +1,200 @@
+"""``chita explain``: one flow, many flows, the whole matrix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from chita.cli.main import root
+from goldens import GOLDEN, assert_golden
+
+FLOW = ("--from", "shop/web", "--to", "shop/db", "--port", "5432")
+
+
+@pytest.fixture(autouse=True)
+def _in_goldens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(GOLDEN / "cli")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(root, ["explain", "-f", "shop.yaml", *arguments])
+
+
+def verdict(*arguments: str) -> str:
+    found: str = json.loads(run(*arguments, "-o", "json").stdout)["verdict"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status"),
+    [
+        pytest.param("allowed", FLOW, 0, id="allowed"),
+        pytest.param(
+            "denied", ("--from", "batch/job", "--to", "shop/db", "--port", "5432"), 1, id="denied"
+        ),
+        pytest.param(
+            "service", ("--from", "batch/job", "--to", "db.shop", "--port", "5432"), 1, id="service"
+        ),
+        pytest.param("matrix", ("--all",), 0, id="matrix"),
+    ],
+)
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_golden(name: str, arguments: tuple[str, ...], status: int, output: str) -> None:
+    """What decides is named; exit status 1 says denied."""
+    result = run(*arguments, "-o", output)
+
+    assert status == result.exit_code, result.stderr
+    assert_golden(f"cli/explain-{name}.{output}", result.stdout)
+
+
+def test_bad_rule_is_told() -> None:
+    """On the standard error, with file and line; the answer is that of the sound part."""
+    result = run(*FLOW)
+
+    assert "shop.yaml:42 (document 7): NetworkPolicy shop/db: spec.ingress[1]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        pytest.param("shop/db", "allow", id="pod-wins"),
+        pytest.param("svc:shop/db", "allow", id="service"),
+        pytest.param("db", "allow", id="service-of-own-namespace"),
+        pytest.param("db.shop", "allow", id="dns-short"),
+        pytest.param("db.shop.svc.cluster.local", "allow", id="dns"),
+        pytest.param("10.96.0.10", "allow", id="service-address"),
+        pytest.param("10.244.0.64", "allow", id="pod-address"),
+        pytest.param("host:node-1", "allow", id="host"),
+        pytest.param("198.51.100.1", "allow", id="outside"),
+    ],
+)
+def test_receivers(to: str, expected: str) -> None:
+    assert expected == verdict("--from", "shop/web", "--to", to, "--port", "5432")
+
+
+@pytest.mark.parametrize(
+    ("from_", "expected"),
+    [
+        pytest.param("shop/web", "allow", id="pod"),
+        pytest.param("batch/job", "deny", id="other-pod"),
+        pytest.param("host:node-3", "deny", id="other-host"),
+        pytest.param("198.51.100.1", "deny", id="outside"),
+        pytest.param("2001:db8::1", "deny", id="outside-ipv6"),
+    ],
+)
+def test_senders(from_: str, expected: str) -> None:
+    assert expected == verdict("--from", from_, "--to", "shop/db", "--port", "5432")
+
+
+def test_own_host_reaches_its_pods() -> None:
+    """Probes of kubelet (calico 2.14), from its own node and no other."""
+    of_node = {
+        node: verdict("--from", f"host:{node}", "--to", "shop/db", "--port", "5432")
+        for node in ("node-1", "node-2", "node-3")
+    }
+
+    assert ["allow", "deny", "deny"] == sorted(of_node.values())
+
+
+def test_service_without_endpoint() -> None:
+    result = run("--from", "shop/web", "--to", "svc:shop/nobody", "--port", "80")
+
+    assert 1 == result.exit_code
+    assert "service shop/nobody has no endpoint" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(("--protocol", "icmp"), "allow", id="icmp"),
+        pytest.param(("--protocol", "1"), "allow", id="number"),
+        pytest.param(("--protocol", "icmp", "--family", "6"), "allow", id="icmp-of-ipv6"),
+        pytest.param(("--protocol", "udp", "--port", "53"), "allow", id="lower-case"),
+        pytest.param(("--protocol", "TCP", "--port", "23"), "deny", id="admin-tier"),
+    ],
+)
+def test_protocols(arguments: tuple[str, ...], expected: str) -> None:
+    assert expected == verdict("--from", "batch/job", "--to", "shop/web", *arguments)
+
+
+def test_flows(tmp_path: Path) -> None:
+    """Answers in the order of the questions, with exactly the fields that are promised."""
+    flows = tmp_path / "flows.json"
+    asked = [
+        {"from": "shop/web", "to": "shop/db", "port": 5432, "protocol": "TCP"},
+        {"from": "batch/job", "to": "shop/db", "port": 5432, "protocol": "TCP"},
+        {"from": "shop/web", "to": "svc:shop/nobody", "port": 80},
+    ]
+    flows.write_text(json.dumps(asked))
+    result = run("--flows", str(flows), "-o", "json")
+    answers = json.loads(result.stdout)
+    assert 0 == result.exit_code
+    assert ["allow", "deny", "deny"] == [answer["verdict"] for answer in answers]
+    assert {"verdict", "egress", "ingress"} == answers[0].keys()
+    assert ("allow", "rule", "default", "KubernetesNetworkPolicy/shop/db", 0) == tuple(
+        answers[0]["ingress"][field] for field in ("action", "decidedBy", "tier", "policy", "rule")
+    )
+    assert "end-of-tier" == answers[1]["ingress"]["decidedBy"]
+    assert "no-endpoint" == answers[2]["egress"]["decidedBy"]
+
+
+def test_no_flows(tmp_path: Path) -> None:
+    flows = tmp_path / "flows.json"
+    flows.write_text("[]")
+
+    assert [] == json.loads(run("--flows", str(flows), "-o", "json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param((), "ask with --from and --to", id="no-question"),
+        pytest.param(("--all", *FLOW), "ask with", id="two-questions"),
+        pytest.param(("--from", "shop/web"), "needs both", id="half-a-question"),
+        pytest.param(
+            ("--from", "shop/web", "--to", "shop/nosuch", "--port", "1"),
+            "namespace shop has the pods shop/db, shop/web",
+            id="no-pod",
+        ),
+        pytest.param(
+            ("--from", "host:x", "--to", "shop/db", "--port", "1"),
+            "the nodes are node-1, node-2, node-3",
+            id="no-node",
+        ),
+        pytest.param(("--from", "shop/web", "--to", "shop/db"), "needs a port", id="no-port"),
+        pytest.param(
+            ("--from", "shop/web", "--to", "svc:shop/db", "--port", "1"),
+            "it has 5432/TCP",
+            id="service-port",
+        ),
+        pytest.param(
+            ("--from", "db", "--to", "shop/db", "--port", "1"), "cannot send", id="service-sends"
+        ),
+        pytest.param(
+            ("--from", "192.0.2.1", "--to", "2001:db8::1", "--port", "1"),
+            "no family in common",
+            id="families",
+        ),
+        pytest.param((*FLOW, "--protocol", "quic"), "is not a protocol", id="protocol"),
+        pytest.param(("--flows", "shop.yaml"), "write a JSON list", id="flows-no-json"),
+        pytest.param(("--flows", "nosuch.json"), "nosuch.json", id="flows-no-file"),
+    ],
+)
+def test_refused(arguments: tuple[str, ...], message: str) -> None:
+    """What is wrong and what to write, and exit status 2."""
+    result = run(*arguments)
+
+    assert 2 == result.exit_code
+    assert message in result.stderr
+
+
+def test_error_in_a_list_names_its_place(tmp_path: Path) -> None:
+    flows = tmp_path / "flows.json"
+    flows.write_text('[{"from": "shop/web", "to": "shop/x", "port": 1}]')
+    result = run("--flows", str(flows))
+
+    assert 2 == result.exit_code
+    assert "flow 0: there is no pod" in result.stderr
