@@ -1,4 +1,4 @@
-"""Names of interfaces and their hardware addresses, made from what the interfaces stand for."""
+"""Names of namespaces and interfaces, and hardware addresses: made from what they stand for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import hashlib
 
 _NAME_LIMIT = 15
 """IFNAMSIZ without the final NUL (linux/if.h)."""
+
+_FILE_NAME_LIMIT = 255
+"""NAME_MAX (linux/limits.h)."""
 
 
 def short_name(prefix: str, name: str) -> str:
@@ -19,6 +22,15 @@ def short_name(prefix: str, name: str) -> str:
         return whole
     digest = hashlib.sha256(name.encode()).hexdigest()[:6]
     return f"{whole[: _NAME_LIMIT - 7]}-{digest}"
+
+
+def netns_name(prefix: str, name: str) -> str:
+    """Return the name of a network namespace for *name*: a file name, so at most 255 bytes."""
+    whole = prefix + name
+    if len(whole) <= _FILE_NAME_LIMIT:
+        return whole
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{whole[: _FILE_NAME_LIMIT - 13]}-{digest}"
 
 
 def mac_of(*parts: str) -> str:

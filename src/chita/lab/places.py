@@ -13,8 +13,16 @@ import msgspec
 from chita.convert.kubernetes import REGION, location_of
 from chita.errors import ParseError
 from chita.lab.documents import Entry, Object, WorldProblem
-from chita.lab.names import mac_of, short_name
-from chita.lab.underlay import DEFAULTS, Nat, Provider, Spoofing, Underlay, UnderlayNode
+from chita.lab.names import mac_of, netns_name, short_name
+from chita.lab.underlay import (
+    CONTROL_ADDRESSES,
+    DEFAULTS,
+    Nat,
+    Provider,
+    Spoofing,
+    Underlay,
+    UnderlayNode,
+)
 from chita.lab.world import World
 from chita.model.net import Address, Cidr
 
@@ -26,6 +34,9 @@ _PROVIDER_OF_SCHEME = {
     "branch": Provider.BRANCH,
 }
 """By the scheme of ``spec.providerID``; what is not here is bare metal."""
+
+_LARGE = 32
+"""Addresses of a range that has room to begin at .11."""
 
 
 class NodePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,16 +110,17 @@ def place_clouds(world: World, *, prefix: str) -> tuple[list[Cloud], list[WorldP
         underlays.setdefault(underlay.name, underlay)
         members.setdefault(underlay.name, []).append(entry)
     names = {f"{prefix}wan", f"{prefix}control"}
-    public: set[Address] = set()
+    public: set[Address] = set(CONTROL_ADDRESSES)
     clouds: list[Cloud] = []
     for index, underlay in enumerate(underlays.values(), start=1):
-        if prefix + underlay.name in names:
+        namespace = netns_name(prefix, underlay.name)
+        if namespace in names:
             message = f"'{underlay.name}' is taken by another namespace of the lab; rename it"
             problems.append(
                 world.entry("Underlay", underlay.name).problem("metadata.name", message)
             )
             continue
-        names.add(prefix + underlay.name)
+        names.add(namespace)
         placing = _Placing(underlay, index, members.get(underlay.name, []), prefix, names, public)
         clouds.append(placing.cloud())
         problems += placing.problems
@@ -161,17 +173,20 @@ class _Placing:
         self.names = names
         self.public = public
         self.problems: list[WorldProblem] = []
+        self.asked: set[Address] = set()
+        """Public addresses that nodes ask for: no router takes one."""
         self.written = {node.name: node for node in underlay.nodes}
 
     def cloud(self) -> Cloud:
         """Return the cloud with every node that fits."""
         underlay = self.underlay
+        wishes = [(entry, self._wish(entry)) for entry in self.entries]
+        self.asked.update(address for _, wish in wishes for address in wish.public_addresses)
         wan = self._wan_addresses()
         self.public.update(wan)
-        wishes = [(entry, self._wish(entry)) for entry in self.entries]
         cidrs = underlay.private_cidrs or self._private_cidrs([wish for _, wish in wishes])
         asked = {address for _, wish in wishes for address in wish.private_addresses}
-        gateways = tuple(_gateway(cidr, asked) for cidr in cidrs)
+        gateways = tuple(_first_free(cidr, 1, asked) for cidr in cidrs)
         taken = set(gateways)
         nodes: list[NodePlace] = []
         for entry, wish in wishes:
@@ -180,7 +195,7 @@ class _Placing:
                 nodes.append(place)
         return Cloud(
             name=underlay.name,
-            namespace=self.prefix + underlay.name,
+            namespace=netns_name(self.prefix, underlay.name),
             provider=underlay.provider or Provider.BAREMETAL,
             location=underlay.location,
             private_cidrs=cidrs,
@@ -237,9 +252,13 @@ class _Placing:
         return tuple(cidrs)
 
     def _wan_addresses(self) -> tuple[Address, ...]:
-        """Return the router's own addresses: the first of its public range, one per family."""
-        public = self.underlay.public_cidr or Cidr.parse(f"198.18.{self.index % 256}.0/24")
-        return (public.address + 1, Address.parse(f"fd00:198:18:{self.index:x}::1"))
+        """Return the router's own addresses: the first free of its public ranges, by family."""
+        second, third = divmod(self.index, 256)
+        ranges = (
+            self.underlay.public_cidr or Cidr.parse(f"198.{18 + second % 2}.{third}.0/24"),
+            Cidr.parse(f"fd00:198:18:{self.index:x}::/64"),
+        )
+        return tuple(_first_free(cidr, 1, self.public | self.asked) for cidr in ranges)
 
     def _node(
         self,
@@ -250,7 +269,7 @@ class _Placing:
         taken: set[Address],
     ) -> NodePlace | None:
         """Return the place of one node, or None and a problem when it does not fit."""
-        namespace = self.prefix + entry.name
+        namespace = netns_name(self.prefix, entry.name)
         if namespace in self.names:
             message = f"'{entry.name}' is taken by another namespace of the lab; rename it"
             self.problems.append(entry.problem("metadata.name", message))
@@ -270,6 +289,12 @@ class _Placing:
                 self.problems.append(entry.problem("status.addresses", message))
                 return None
         private = tuple(self._private(cidr, wish, asked | taken) for cidr in cidrs)
+        for cidr, address in zip(cidrs, private, strict=True):
+            # The last address of an IPv4 range is its broadcast (RFC 922).
+            if address not in cidr or (cidr.family == 4 and address.value == cidr.last):
+                message = f"the range {cidr} of Underlay {self.underlay.name} is full; widen it"
+                self.problems.append(entry.problem("status.addresses", message))
+                return None
         taken.update(private)
         self.public.update(wish.public_addresses)
         self.names.add(namespace)
@@ -289,15 +314,15 @@ class _Placing:
         for address in wish.private_addresses:
             if address in cidr:
                 return address
-        offset = 11 if cidr.size > 16 else 2
-        while (candidate := cidr.address + offset) in unusable:
-            offset += 1
-        return candidate
+        return _first_free(cidr, 11 if cidr.size > _LARGE else 2, unusable)
 
 
-def _gateway(cidr: Cidr, asked: set[Address]) -> Address:
-    """Return the router's address: the first of *cidr* that no node asks for."""
-    offset = 1
-    while (candidate := cidr.address + offset) in asked:
+def _first_free(cidr: Cidr, start: int, unusable: set[Address]) -> Address:
+    """Return the first address of *cidr*, from number *start*, that is not *unusable*.
+
+    The caller sees to it that there is one: a range is far larger than what stands in it.
+    """
+    offset = start
+    while (candidate := cidr.address + offset) in unusable:
         offset += 1
     return candidate

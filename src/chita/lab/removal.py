@@ -12,7 +12,7 @@ import os
 import select
 import shutil
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -120,9 +120,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
-def _delete(names: Iterable[str]) -> None:
+def _delete(names: Sequence[str]) -> None:
     """Delete namespaces; also the bare file that a crash between its making and mounting left."""
+    # One process for all; where it stops at a bare file, one by one.
+    with suppress(KernelError):
+        ip_batch(None, [f"netns delete {name}" for name in names])
     for name in names:
+        if not netns_path(name).exists():
+            continue
         try:
             ip_batch(None, [f"netns delete {name}"])
         except KernelError:

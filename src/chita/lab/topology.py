@@ -24,18 +24,11 @@ import msgspec
 
 from chita.convert.kubernetes import LOCATION, location_of
 from chita.lab.documents import Object, WorldProblem
-from chita.lab.names import mac_of, short_name
+from chita.lab.names import mac_of, netns_name, short_name
 from chita.lab.places import Cloud, NodePlace, place_clouds
-from chita.lab.underlay import ExternalHost
+from chita.lab.underlay import CONTROL_ADDRESSES, WAN_MTU_BYTES, ExternalHost
 from chita.lab.world import World
 from chita.model.net import Address, Cidr
-
-CONTROL_ADDRESSES = (Address.parse("198.18.0.10"), Address.parse("fd00:198:18::10"))
-"""Of the API server on the simulated internet."""
-
-
-WAN_MTU_BYTES = 1500
-"""Of the simulated internet."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +171,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         spec, metadata = pod.get("spec") or {}, pod["metadata"]
         if spec.get("hostNetwork"):
             return self.node(spec["nodeName"]).namespace
-        return f"{self.prefix}p-{metadata.get('namespace', 'default')}.{metadata['name']}"
+        name = f"p-{metadata.get('namespace', 'default')}.{metadata['name']}"
+        return netns_name(self.prefix, name)
 
 
 def topology(world: World, *, prefix: str = "chita-") -> Topology:
@@ -324,7 +318,7 @@ def _hosts(
         entry = world.entry("Underlay", underlay.name)
         for index, host in enumerate(underlay.external_hosts):
             path = f"spec.externalHosts[{index}]"
-            namespace = prefix + host.name
+            namespace = netns_name(prefix, host.name)
             double = next((address for address in host.addresses if address in taken), None)
             if namespace in names:
                 message = f"'{host.name}' is the name of a cloud or node too; write another"

@@ -14,13 +14,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from chita.errors import ConvertError, ParseError
+from chita.model.names import dns_subdomain_problem
 from chita.model.net import TCP, UDP, Address, Cidr
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-WAN = (Cidr.parse("198.18.0.0/15"), Cidr.parse("fd00:198:18::/48"))
-"""The simulated internet. RFC 2544 reserves the first for tests of network devices, so that it can
-be neither a real host's address nor a private range of a user's world."""
+CONTROL_ADDRESSES = (Address.parse("198.18.0.10"), Address.parse("fd00:198:18::10"))
+"""Of the API server on the simulated internet, which is 198.18.0.0/15 and fd00:198:18::/48.
+
+RFC 2544 reserves the first for tests of network devices: it is no real host's, nor anybody's
+private range."""
+
+WAN_MTU_BYTES = 1500
+"""Of the simulated internet."""
 
 
 class Provider(StrEnum):
@@ -223,6 +229,9 @@ def parse_underlay(raw: dict[str, Any]) -> Underlay:
     """
     spec = _convert(raw.get("spec") or {}, _RawSpec, "spec")
     name = str(raw["metadata"]["name"])
+    for index, host in enumerate(spec.external_hosts):
+        if (problem := dns_subdomain_problem(host.name)) is not None:
+            raise ConvertError(problem, field=f"spec.externalHosts[{index}].name")
     hosts = tuple(
         ExternalHost(
             name=host.name,
@@ -248,7 +257,7 @@ def parse_underlay(raw: dict[str, Any]) -> Underlay:
         private_cidrs=_one_per_family(_cidrs(spec.private_cidrs, "spec.privateCIDRs")),
         public_cidr=public[0] if public else None,
         mtu_bytes=_mtu(spec.mtu, defaults.mtu, "spec.mtu"),
-        wan_mtu_bytes=_mtu(spec.wan_mtu, defaults.wan_mtu, "spec.wanMTU"),
+        wan_mtu_bytes=_mtu(spec.wan_mtu, defaults.wan_mtu, "spec.wanMTU", most=WAN_MTU_BYTES),
         nat=_convert(nat, Nat, "spec.nat"),
         drop_protocols=drop,
         silent_drop_over=over or None,
@@ -302,12 +311,12 @@ def _convert(value: Any, kind: type[_T], path: str) -> _T:
         raise ConvertError(f"{message}{hint}", field=path + where.rstrip("`")) from error
 
 
-def _mtu(value: int | None, default: int, field: str) -> int:
+def _mtu(value: int | None, default: int, field: str, *, most: int = 65535) -> int:
     """Return a size in bytes that IPv6 can use (RFC 8200 section 5: at least 1280)."""
     if value is None:
         return default
-    if not 1280 <= value <= 65535:
-        raise ConvertError(f"{value} is not within 1280 to 65535 bytes", field=field)
+    if not 1280 <= value <= most:
+        raise ConvertError(f"{value} is not within 1280 to {most} bytes", field=field)
     return value
 
 

@@ -19,6 +19,7 @@ from chita.convert.workloads import WORKLOAD_KINDS, check_shape, place, pods_of
 from chita.errors import ConvertError, InputError
 from chita.lab.documents import Entry, Object, Source, WorldProblem, read_documents
 from chita.lab.underlay import Underlay, parse_underlay
+from chita.model.names import dns_label_problem, dns_subdomain_problem
 
 DEFAULT_WORLD = Path(__file__).with_name("default.yaml")
 """The world of `lab up` without a file."""
@@ -140,7 +141,8 @@ def parse_world(texts: Sequence[tuple[str, str]]) -> World:
             objects.append(entry)
         except ConvertError as error:
             problems.append(entry.problem(error.field, error.message))
-    if not any(entry.kind == "Node" and entry.api_version == "v1" for entry in objects):
+    # A Node that is refused was meant as one: then nothing is made up in its place.
+    if not any(entry.kind == "Node" for entry in entries):
         objects = [*_default_nodes(notices), *objects]
     objects = _with_namespaces(objects, notices)
     objects = _with_pods(objects, problems, notices)
@@ -194,8 +196,15 @@ def _malformed(entry: Entry) -> WorldProblem | None:
     try:
         obj["apiVersion"].required()
         obj["kind"].required()
-        Metadata(obj)
+        metadata = Metadata(obj)
         obj["spec"].map()
+        # Names become file and interface names here: what is no DNS name must not get further.
+        is_label = entry.kind in {"Namespace", "Tier"}
+        named = (dns_label_problem if is_label else dns_subdomain_problem)(metadata.name)
+        if named is not None:
+            return entry.problem("metadata.name", named)
+        if metadata.namespace and (problem := dns_label_problem(metadata.namespace)):
+            return entry.problem("metadata.namespace", problem)
         if entry.kind in {"Node", "Pod"} and entry.api_version == "v1":
             check_shape(obj)
     except ConvertError as error:

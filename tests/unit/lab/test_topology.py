@@ -141,10 +141,13 @@ def test_addresses_asked_for() -> None:
     assert str(cloud.nodes[0].public_addresses[0]) == "203.0.113.5"
 
 
-def test_gateway_gives_way() -> None:
-    planned = topology(world(node("a", "gcp", private=["10.1.2.1"])))
+def test_router_gives_way() -> None:
+    """A router takes no address that a node asks for, inside or outside."""
+    planned = topology(world(node("a", "gcp", private=["10.1.2.1"], public=["198.18.1.1"])))
 
+    assert planned.problems == ()
     assert str(planned.clouds[0].gateways[0]) == "10.1.2.2"
+    assert str(planned.clouds[0].wan_addresses[0]) == "198.18.1.2"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +180,20 @@ def test_gateway_gives_way() -> None:
             [node("a", "aws", public=["203.0.113.9"]), node("b", "gcp", public=["203.0.113.9"])],
             "Node b: status.addresses: ExternalIP 203.0.113.9 is somebody else's",
             id="public-twice",
+        ),
+        pytest.param(
+            [
+                underlay("u", provider="aws", privateCIDRs=["10.0.0.0/30"]),
+                node("a", "aws"),
+                node("b", "aws"),
+            ],
+            "Node b: status.addresses: the range 10.0.0.0/30 of Underlay u is full",
+            id="range-full",
+        ),
+        pytest.param(
+            [node("a", "aws", public=["198.18.0.10"])],
+            "ExternalIP 198.18.0.10 is somebody else's",
+            id="public-is-the-api-server's",
         ),
         pytest.param(
             [node("a", "aws", public=["x"])],
@@ -230,10 +247,20 @@ def test_pod_namespace() -> None:
     assert planned.pod_namespace(one) != planned.pod_namespace(two)
 
 
+def test_longest_names() -> None:
+    """The longest names that Kubernetes allows still make file names (255 bytes), all different."""
+    planned = topology(world())
+    pods = [{"metadata": {"name": "p" * 250 + end, "namespace": "n" * 63}} for end in "abc"]
+    spaces = {planned.pod_namespace(item) for item in pods}
+
+    assert {len(space) for space in spaces} == {255}
+    assert len(spaces) == 3
+
+
 @pytest.mark.slow
 @given(
     st.lists(
-        st.from_regex(r"[a-z]([a-z0-9.-]{0,40}[a-z0-9])?", fullmatch=True),
+        st.from_regex(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?(\.[a-z0-9]{1,20})?", fullmatch=True),
         unique=True,
         min_size=1,
         max_size=12,

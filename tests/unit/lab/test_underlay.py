@@ -88,6 +88,13 @@ def test_external_hosts() -> None:
             {"provider": "aws", "mtus": 1}, "spec", "the fields here are provider", id="unknown"
         ),
         pytest.param({"provider": "aws", "mtu": 900}, "spec.mtu", "1280 to 65535", id="mtu"),
+        pytest.param({"provider": "aws", "wanMTU": 9000}, "spec.wanMTU", "to 1500", id="wan-mtu"),
+        pytest.param(
+            {"externalHosts": [{"name": "a/b", "addresses": []}]},
+            "spec.externalHosts[0].name",
+            "is not a DNS name",
+            id="host-name",
+        ),
         pytest.param(
             {"provider": "aws", "nat": {"kind": "cone"}}, "spec.nat.kind", "'cone'", id="nat"
         ),

@@ -30,6 +30,16 @@ GOOD = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: []
             id="name-is-a-number",
         ),
         pytest.param(
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: ../../etc}",
+            "metadata.name: '../../etc' is not a DNS name",
+            id="name-is-a-path",
+        ),
+        pytest.param(
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: x, namespace: a.b}",
+            "metadata.namespace: 'a.b' is not a DNS label",
+            id="namespace-with-a-dot",
+        ),
+        pytest.param(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: x\n  labels: {on: true}",
             "metadata.labels[True]: must be text in quotes, not true",
             id="label-is-true",
