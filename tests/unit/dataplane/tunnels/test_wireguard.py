@@ -111,6 +111,7 @@ def peer_sets(draw: st.DrawFn) -> dict[str, WireguardPeer]:
     }
 
 
+@pytest.mark.slow
 @given(walk=st.lists(peer_sets(), min_size=1, max_size=4))
 def test_any_walk_ends_as_desired(walk: list[dict[str, WireguardPeer]]) -> None:
     """Networks move between peers in any order; the last state is held, and again is nothing."""

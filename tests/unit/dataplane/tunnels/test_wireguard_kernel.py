@@ -1,4 +1,4 @@
-"""Attributes of the kernel's WireGuard: what is put of a peer reads back, in one part or several."""
+"""The kernel's WireGuard in attributes: what is put of a peer reads back, whole or in parts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_peer_reads_back(endpoint: Endpoint | None) -> None:
     (peer,) = state.peers.values()
 
     assert (state.private_key, state.port) == (KEYS[0], 51820)
-    assert (peer.public_key, peer.endpoint, peer.allowed) == (KEYS[1], endpoint, set(NETS))
+    assert (peer.public_key, peer.endpoint, peer.allowed) == (KEYS[1], endpoint, change.allowed)
     assert (peer.keepalive_s, peer.handshake_s) == (25, 1_700_000_000)
     assert (peer.received_bytes, peer.sent_bytes) == (1 << 40, 7)
 
