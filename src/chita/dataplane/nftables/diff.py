@@ -35,9 +35,9 @@ T = TypeVar("T")
 def diff(actual: Ruleset, desired: Ruleset) -> Transaction:
     """Return what turns *actual* into *desired*; empty when they are equal.
 
-    Elements change one by one. A chain whose rules differ is flushed and filled again: its
-    counters restart. Where a set's type or a chain's hook differs, which the kernel cannot change,
-    everything is replaced.
+    Parts that are the same object are not looked at. Elements change one by one. A chain whose
+    rules differ is flushed and filled again: its counters restart. Where a set's type or a chain's
+    hook differs, which the kernel cannot change, everything is replaced.
     """
     if _is_rebuilt(actual, desired):
         return replace(desired)
@@ -70,9 +70,13 @@ def create(desired: Ruleset) -> Transaction:
 def _is_rebuilt(actual: Ruleset, desired: Ruleset) -> bool:
     sets = ((actual.sets[name], item) for name, item in desired.sets.items() if name in actual.sets)
     chains = (
-        (actual.chains[name], item)
-        for name, item in desired.chains.items()
-        if name in actual.chains
+        ()
+        if actual.chains is desired.chains
+        else (
+            (actual.chains[name], item)
+            for name, item in desired.chains.items()
+            if name in actual.chains
+        )
     )
     return any(a.types != b.types or a.kind != b.kind for a, b in sets) or any(
         a.hook != b.hook for a, b in chains
@@ -80,6 +84,8 @@ def _is_rebuilt(actual: Ruleset, desired: Ruleset) -> bool:
 
 
 def _missing(wanted: Mapping[str, T], there: Mapping[str, object]) -> list[T]:
+    if wanted is there:
+        return []
     return [item for name, item in wanted.items() if name not in there]
 
 
@@ -93,6 +99,8 @@ def _elements(actual: Set, desired: Set) -> tuple[Set, tuple[Element, ...], tupl
 
 
 def _rules(actual: Mapping[str, Chain], desired: Mapping[str, Chain]) -> Iterable[Operation]:
+    if actual is desired:
+        return
     for name, chain in desired.items():
         before = actual.get(name)
         if before is chain or (before is not None and before.rules == chain.rules):
@@ -105,6 +113,8 @@ def _rules(actual: Mapping[str, Chain], desired: Mapping[str, Chain]) -> Iterabl
 
 def _mappings(actual: Ruleset, desired: Ruleset) -> Iterable[Operation]:
     """Yield what changes in verdict maps; a changed verdict is deleted and added again."""
+    if actual.maps is desired.maps:
+        return
     for name, item in desired.maps.items():
         before = actual.maps[name].elements if name in actual.maps else {}
         gone = {key: old for key, old in before.items() if item.elements.get(key) != old}

@@ -25,9 +25,14 @@ from chita.dataplane.nftables.objects import (
     Lookup,
     Match,
     Sense,
-    Value,
 )
-from chita.dataplane.nftables.sets import FAMILIES, SetIndex
+from chita.dataplane.nftables.sets import (
+    FAMILIES,
+    SetIndex,
+    merge,
+    network_list,
+    port_list,
+)
 from chita.desired import policy
 from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, Cidr, Family, PortRange, collapse
 from chita.model.policy import IcmpMatch
@@ -126,8 +131,10 @@ def _header(rule: policy.Rule, family: Family | None, protocols: tuple[int, ...]
         if rule.family not in (None, family) or rule.protocol == other_icmp:
             raise NeverError
         matches.append(Compare(Field.NFPROTO, _NFPROTO[family]))
-    if protocols:
-        matches.append(_one_of(Field.L4PROTO, protocols, Sense.IS))
+    if len(protocols) == 1:
+        matches.append(Compare(Field.L4PROTO, protocols[0]))
+    elif protocols:
+        matches.append(AnonymousLookup(Field.L4PROTO, protocols))
     if rule.not_protocol is not None:
         matches.append(Compare(Field.L4PROTO, rule.not_protocol, Sense.IS_NOT))
     if family is not None:
@@ -202,7 +209,11 @@ def _nets(
     everything = any(net.prefix == 0 for net in of_family)
     if not of_family or (everything and sense is Sense.IS_NOT):
         raise NeverError
-    return [] if everything else [[_one_of(field, of_family, sense)]]
+    if everything:
+        return []
+    if len(of_family) == 1:
+        return [[Compare(field, of_family[0], sense)]]
+    return [[Lookup((field,), network_list(of_family).name, sense)]]
 
 
 _PORTLESS = AnonymousLookup(Field.L4PROTO, tuple(sorted(PORT_PROTOCOLS)), Sense.IS_NOT)
@@ -221,12 +232,12 @@ def _ports(
         parts = [sets.port_part(name, family) for name in match.port_sets]
         wanted: list[Match] = [Lookup(key, part) for part in parts if part is not None]
         if match.ports:
-            wanted.insert(0, _one_of(side.port, merge(match.ports), Sense.IS))
+            wanted.insert(0, _port_match(side.port, match.ports, Sense.IS))
         if not wanted:
             raise NeverError
         groups.append(wanted)
     if match.not_ports and not (protocols and PORT_PROTOCOLS.isdisjoint(protocols)):
-        unwanted: list[Match] = [_one_of(side.port, merge(match.not_ports), Sense.IS_NOT)]
+        unwanted: list[Match] = [_port_match(side.port, match.not_ports, Sense.IS_NOT)]
         if not protocols:
             unwanted.insert(0, _PORTLESS)
         groups.append(unwanted)
@@ -237,21 +248,11 @@ def _ports(
     return groups
 
 
-def _one_of(field: Field, values: Sequence[Value], sense: Sense) -> Match:
-    if len(values) == 1:
-        return Compare(field, values[0], sense)
-    return AnonymousLookup(field, tuple(values), sense)
-
-
-def merge(ranges: Iterable[PortRange]) -> list[PortRange]:
-    """Return the same ports as ranges in order that neither overlap nor touch."""
-    merged: list[PortRange] = []
-    for ports in sorted(ranges):
-        if merged and ports.first <= merged[-1].last + 1:
-            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, ports.last))
-        else:
-            merged.append(ports)
-    return merged
+def _port_match(field: Field, ports: Iterable[PortRange], sense: Sense) -> Match:
+    ranges = merge(ports)
+    if len(ranges) == 1:
+        return Compare(field, ranges[0], sense)
+    return Lookup((field,), port_list(ranges).name, sense)
 
 
 def negated(match: Match) -> Match:

@@ -247,7 +247,7 @@ class Set(msgspec.Struct, frozen=True):
     name: str
     types: tuple[DataType, ...]
     kind: SetKind
-    elements: frozenset[Element] | frozenset[Address] | frozenset[Cidr]
+    elements: frozenset[Element] | frozenset[Address] | frozenset[Cidr] | frozenset[PortRange]
 
 
 class VerdictMap(msgspec.Struct, frozen=True):

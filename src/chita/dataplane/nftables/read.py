@@ -18,7 +18,7 @@ from chita.dataplane.nftables.objects import (
 )
 from chita.dataplane.nftables.outline import ChainOutline, Outline
 from chita.errors import KernelError
-from chita.model.net import Address, Cidr, parse_protocol
+from chita.model.net import Address, Cidr, PortRange, parse_protocol
 
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132,
               "udplite": 136}  # fmt: skip
@@ -74,6 +74,10 @@ def _element(raw: Any, types: tuple[DataType, ...], kind: SetKind) -> Element:
             return tuple(_value(part, of) for part, of in zip(parts, types, strict=True))
         case {"prefix": {"addr": addr, "len": length}}:
             return Cidr.parse(f"{addr}/{length}")
+        case {"range": [first, last]}:
+            return PortRange(int(first), int(last))
+        case int() if kind is SetKind.INTERVAL:
+            return PortRange(raw, raw)
         case _ if kind is SetKind.INTERVAL:
             return Cidr.of(Address.parse(str(raw)))
         case _:

@@ -7,7 +7,7 @@ change of one policy among a thousand builds one policy's chains.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
@@ -26,12 +26,20 @@ from chita.dataplane.nftables.policy import (
     tier_chain_name,
     tier_chains,
 )
-from chita.dataplane.nftables.sets import FAMILIES, SetIndex, address_sets, port_sets
-from chita.desired.policy import PolicyRules, PolicyState, TierPolicies
+from chita.dataplane.nftables.sets import (
+    FAMILIES,
+    SetIndex,
+    address_sets,
+    list_sets,
+    port_sets,
+)
+from chita.desired.policy import PolicyRules, PolicyState, Rule, TierPolicies
 from chita.model.net import Family
 from chita.model.policy import Direction
 
 T = TypeVar("T")
+Classes = dict[str, EndpointClass]
+Tiers = dict[str, TierPolicies]
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 
 
@@ -55,16 +63,30 @@ class RulesetBuilder:
         """Return the table that enforces *state*."""
         self._now = {}
         sets, setting = self._sets(state)
-        sets += workload_sets(state.endpoints.values())
+        inputs = (state.endpoints, state.policies, state.profiles, state.endpoint_to_host, setting)
+        rest = self._kept("rest", inputs, partial(self._rest, state, setting))
+        # What the rest was made of stays known, also when nothing had to be made.
+        self._last |= self._now
         sets += nat_sets(state.masquerade_sources, state.cluster_networks)
+        return Ruleset(
+            sets={item.name: item for item in sets} | dict(rest.sets),
+            maps=rest.maps,
+            chains=rest.chains,
+        )
+
+    def _rest(self, state: PolicyState, setting: Setting) -> Ruleset:
+        """Return all but the sets that change most: those of addresses, ports and networks."""
+        sets = workload_sets(state.endpoints.values())
         chains = [*base_chains(state.endpoint_to_host), nat_chain()]
         for direction in _DIRECTIONS:
-            chains += self._policy_chains(state, direction, setting)
-        maps = dispatch_maps(state.endpoints.values())
-        self._last = self._now
+            classes, tiers = _applying(state, direction)
+            chains += self._policy_chains(state, direction, classes, tiers, setting)
+            sets += self._list_sets(state, direction, classes, tiers)
+        # Only what was used for this is kept for the next time.
+        self._last = {}
         return Ruleset(
             sets={item.name: item for item in sets},
-            maps={item.name: item for item in maps},
+            maps={item.name: item for item in dispatch_maps(state.endpoints.values())},
             chains={item.name: item for item in chains},
         )
 
@@ -87,19 +109,13 @@ class RulesetBuilder:
         return sets, Setting(SetIndex(addresses, ports), state.log_prefix)
 
     def _policy_chains(
-        self, state: PolicyState, direction: Direction, setting: Setting
+        self,
+        state: PolicyState,
+        direction: Direction,
+        classes: Classes,
+        tiers: Tiers,
+        setting: Setting,
     ) -> list[Chain]:
-        classes = {
-            shared.chain: shared
-            for shared in (
-                EndpointClass.of(endpoint, direction) for endpoint in state.endpoints.values()
-            )
-        }
-        tiers = {
-            tier_chain_name(tier, direction): tier
-            for shared in classes.values()
-            for tier in shared.tiers
-        }
         owners = dict.fromkeys(jumped_owners(tiers.values(), direction, state.policies))
         chains: list[Chain] = []
         for shared in classes.values():
@@ -120,6 +136,26 @@ class RulesetBuilder:
                 partial(owner_chains, owner, rules, setting),
             )
         return chains
+
+    def _list_sets(
+        self, state: PolicyState, direction: Direction, classes: Classes, tiers: Tiers
+    ) -> list[Set]:
+        """Return the sets of what rules list themselves; more than once where they share one."""
+        used = [
+            (name, state.policies[name])
+            for name in {name: None for tier in tiers.values() for name in tier.policies}
+            if name in state.policies
+        ]
+        used += [
+            (name, state.profiles[name])
+            for name in {name: None for shared in classes.values() for name in shared.profiles}
+            if name in state.profiles
+        ]
+        sets: list[Set] = []
+        for name, rules in used:
+            mine = rules.ingress if direction is Direction.INGRESS else rules.egress
+            sets += self._kept(("lists", direction, name), mine, partial(_listed, mine))
+        return sets
 
     def _tier_inputs(
         self,
@@ -163,6 +199,26 @@ class RulesetBuilder:
             found = (inputs, make())
         self._now[key] = found
         return cast("T", found[1])
+
+
+def _applying(state: PolicyState, direction: Direction) -> tuple[Classes, Tiers]:
+    """Return the endpoint classes of *direction* and their tiers, each by the name of its chain."""
+    classes = {
+        shared.chain: shared
+        for shared in (
+            EndpointClass.of(endpoint, direction) for endpoint in state.endpoints.values()
+        )
+    }
+    tiers = {
+        tier_chain_name(tier, direction): tier
+        for shared in classes.values()
+        for tier in shared.tiers
+    }
+    return classes, tiers
+
+
+def _listed(rules: Sequence[Rule]) -> list[Set]:
+    return list(list_sets(rules))
 
 
 def _profile_owners(

@@ -3,18 +3,22 @@
 One selector's set becomes up to four: single addresses in a hash set (an element costs the kernel
 microseconds), networks in an interval set (rebuilt at commit), each per family. Only the parts
 that have members exist; ``SetIndex`` says which, and rules look only there.
+
+A list of ports or networks in a rule is a named set too, named for its content and so shared by all
+rules with the same list: the kernel takes a millisecond to name an anonymous set among thousands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from chita.dataplane.nftables import names
 from chita.dataplane.nftables.objects import DataType, Set, SetKind
-from chita.desired.policy import AddressSet, PortSet
-from chita.model.net import Cidr, Family, collapse
+from chita.desired.policy import AddressSet, PortSet, Rule
+from chita.model.net import Address, Cidr, Family, PortRange, collapse
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 ADDRESS_TYPE: dict[Family, DataType] = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
@@ -40,23 +44,28 @@ def address_sets(uid: str, members: AddressSet) -> dict[tuple[str, Family], tupl
     """Return the non-empty parts of one address set, by its uid and family."""
     parts: dict[tuple[str, Family], tuple[Set, ...]] = {}
     for family in FAMILIES:
-        addresses = frozenset(a for a in members.addresses if a.family == family)
-        networks = frozenset(n for n in members.networks if n.family == family)
         found = []
+        addresses = _of_family(members.addresses, family)
         if addresses:
-            found.append(
-                Set(
-                    names.address_set(uid, family),
-                    (ADDRESS_TYPE[family],),
-                    SetKind.HASH,
-                    addresses,
-                )
-            )
+            name = names.address_set(uid, family)
+            found.append(Set(name, (ADDRESS_TYPE[family],), SetKind.HASH, addresses))
+        networks = _of_family(members.networks, family)
         if networks:
-            found.append(network_set(names.network_set(uid, family), family, networks))
+            # They do not overlap (desired.policy), and sorting 20,000 would take 40 ms.
+            name = names.network_set(uid, family)
+            found.append(Set(name, (ADDRESS_TYPE[family],), SetKind.INTERVAL, networks))
         if found:
             parts[uid, family] = tuple(found)
     return parts
+
+
+_Member = TypeVar("_Member", Address, Cidr)
+
+
+def _of_family(members: frozenset[_Member], family: Family) -> frozenset[_Member]:
+    """Return those of *family*; where that is all, as it mostly is, nothing is hashed again."""
+    others = [each for each in members if each.family != family]
+    return members.difference(others) if others else members
 
 
 def network_set(name: str, family: Family, networks: frozenset[Cidr]) -> Set:
@@ -76,3 +85,44 @@ def port_sets(key: str, members: PortSet) -> dict[tuple[str, Family], tuple[Set,
             types = (ADDRESS_TYPE[family], DataType.INET_PROTO, DataType.INET_SERVICE)
             parts[key, family] = (Set(names.port_set(key, family), types, SetKind.HASH, elements),)
     return parts
+
+
+def merge(ranges: Iterable[PortRange]) -> list[PortRange]:
+    """Return the same ports as ranges in order that neither overlap nor touch."""
+    merged: list[PortRange] = []
+    for ports in sorted(ranges):
+        if merged and ports.first <= merged[-1].last + 1:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, ports.last))
+        else:
+            merged.append(ports)
+    return merged
+
+
+def port_list(ranges: Sequence[PortRange]) -> Set:
+    """Return the set of *ranges*, which are merged."""
+    name = names.name("portlist", ".".join(str(each).replace(":", "-") for each in ranges))
+    if all(each.first == each.last for each in ranges):
+        numbers = frozenset(each.first for each in ranges)
+        return Set(name, (DataType.INET_SERVICE,), SetKind.HASH, numbers)
+    return Set(name, (DataType.INET_SERVICE,), SetKind.INTERVAL, frozenset(ranges))
+
+
+def network_list(networks: Sequence[Cidr]) -> Set:
+    """Return the set of *networks*, which are collapsed and of one family."""
+    family = networks[0].family
+    name = f"netlist{family}-{names.digest(' '.join(str(each) for each in networks))}"
+    return network_set(name, family, frozenset(networks))
+
+
+def list_sets(rules: Iterable[Rule]) -> Iterator[Set]:
+    """Yield the sets of what *rules* list themselves, where it is more than one thing."""
+    for rule in rules:
+        for side in (rule.source, rule.destination):
+            for ranges in (merge(side.ports), merge(side.not_ports)):
+                if len(ranges) > 1:
+                    yield port_list(ranges)
+            for nets in (side.nets, side.not_nets):
+                for family in FAMILIES:
+                    of_family = collapse(net for net in nets if net.family == family)
+                    if len(of_family) > 1:
+                        yield network_list(of_family)

@@ -37,6 +37,7 @@ from chita.dataplane.nftables.objects import (
     Ruleset,
     Sense,
     Set,
+    SetKind,
     SynOnly,
     Value,
     VerdictLookup,
@@ -236,10 +237,12 @@ class _Walk:
             # The kernel cannot load the field, so the rule does not match, negated or not.
             return False
         key: Element = read[0] if len(read) == 1 else read  # type: ignore[assignment] # no None
-        found = key in item.elements or (
-            isinstance(key, Address)
-            and any(isinstance(net, Cidr) and key in net for net in item.elements)
-        )
+        found = key in item.elements
+        if not found and item.kind is SetKind.INTERVAL and not isinstance(key, tuple):
+            found = any(
+                not isinstance(element, tuple) and _equals(key, element)
+                for element in item.elements
+            )
         return found is (sense is Sense.IS)
 
 
