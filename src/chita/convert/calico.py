@@ -15,7 +15,7 @@ from chita.model.endpoint import (
     interface_name,
 )
 from chita.model.labels import namespace_profile
-from chita.model.net import Address, parse_protocol
+from chita.model.net import Address, Cidr, parse_protocol
 from chita.model.policy import BUILT_IN_TIERS, Action, Tier
 
 DEFAULT_ALLOW = "projectcalico-default-allow"
@@ -74,9 +74,15 @@ def _network_set(obj: Field, namespace: str, profiles: tuple[str, ...]) -> Netwo
         namespace=namespace,
         name=metadata.name,
         labels=labels,
-        nets=tuple([item.cidr() for item in obj["spec"]["nets"].items()]),
+        nets=tuple([_net(item) for item in obj["spec"]["nets"].items()]),
         profiles=profiles,
     )
+
+
+def _net(field: Field) -> Cidr:
+    """Return a network of a set; unlike in a rule its host bits may be set (v3 tag ``cidr``)."""
+    field.required()
+    return field.parsed(Cidr.parse_loose)
 
 
 def profile(obj: Field) -> Profile:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from chita.errors import ParseError
 from chita.model.net import Cidr, Family
+from chita.model.policy import BUILT_IN_TIERS
 from chita.model.schema import Record
 from chita.model.schemas.kinds import KINDS
 from chita.model.schemas.policy import V3
@@ -18,12 +19,11 @@ BLOCK_SIZE: Final[dict[Family, int]] = {4: 26, 6: 122}
 _POLICIES: Final = frozenset(
     {"NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"}
 )
-BUILT_IN_TIERS: Final[dict[str, tuple[int, str]]] = {
-    "default": (1_000_000, "Deny"),
-    "kube-admin": (1_000, "Pass"),
-    "kube-baseline": (10_000_000, "Pass"),
+TIER_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    tier.name: {"order": tier.order, "defaultAction": str(tier.default_action)}
+    for tier in BUILT_IN_TIERS
 }
-"""Order and default action of the tiers that always exist; neither may be changed."""
+"""The spec of each tier that always exists; no field of it may be changed."""
 
 
 def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +65,9 @@ def _default_tier(tier: Mapping[str, Any], spec: dict[str, Any]) -> None:
     """The built-in tiers have an order and an action of their own."""
     metadata = tier.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if isinstance(name, str) and name in BUILT_IN_TIERS:
-        for field, value in zip(("order", "defaultAction"), BUILT_IN_TIERS[name], strict=True):
-            if spec.get(field) is None:
-                spec[field] = value
+    for field, value in TIER_FIELDS.get(str(name), {}).items():
+        if spec.get(field) is None:
+            spec[field] = value
 
 
 def _default_block_size(spec: dict[str, Any]) -> None:

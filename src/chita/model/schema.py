@@ -27,6 +27,8 @@ class Format(StrEnum):
     CIDR_LOOSE = "cidr-loose"
     """A network with a prefix length; host bits are ignored (Kubernetes ``ipBlock``)."""
     CIDR_OR_ADDRESS = "cidr-or-ip"
+    CIDR_OR_ADDRESS_LOOSE = "cidr-or-ip-loose"
+    """As a network set has them: host bits are ignored."""
     ADDRESS = "ip"
     MAC = "mac"
     DNS_LABEL = "dns-label"

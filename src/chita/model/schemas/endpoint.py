@@ -31,7 +31,7 @@ _WORKLOAD_PORTS = ListOf(
     ),
 )
 _SETS = Record(
-    fields={"nets": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS), unique=True)},
+    fields={"nets": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS_LOOSE), unique=True)},
     hints={
         "domains": "network sets have no domain names",
         "allowedEgressDomains": "network sets have no domain names",

@@ -43,7 +43,7 @@ _ENTITY_RULE = Record(
         "notPorts": _PORTS,
         "serviceAccounts": Record(
             fields={
-                "names": ListOf(item=Text(format=Format.DNS_SUBDOMAIN)),
+                "names": ListOf(item=Text(format=Format.DNS_SUBDOMAIN), unique=True),
                 "selector": SELECTOR,
             },
         ),

@@ -143,6 +143,7 @@ _CHECKS: Final[dict[Format, Callable[[str], str | None]]] = {
     Format.CIDR: _cidr_problem,
     Format.CIDR_LOOSE: _cidr_loose_problem,
     Format.CIDR_OR_ADDRESS: lambda text: _refusal(Cidr.parse, text),
+    Format.CIDR_OR_ADDRESS_LOOSE: lambda text: _refusal(Cidr.parse_loose, text),
     Format.ADDRESS: lambda text: _refusal(Address.parse, text),
     Format.MAC: _mac_problem,
     Format.DNS_LABEL: dns_label_problem,

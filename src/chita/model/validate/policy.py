@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chita.model.defaults import BUILT_IN_TIERS
+from chita.model.defaults import TIER_FIELDS
 from chita.model.policy import Direction
 from chita.model.problem import Problem
 from chita.model.schema import Scope
@@ -56,11 +56,8 @@ def tier_problems(obj: Raw) -> Iterator[Problem]:
     """Yield where a built-in tier departs from what it is."""
     metadata = obj["metadata"]
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if not isinstance(name, str) or name not in BUILT_IN_TIERS:
-        return
     spec = obj.get("spec") or {}
-    order, action = BUILT_IN_TIERS[name]
-    for field, fixed in (("order", order), ("defaultAction", action)):
+    for field, fixed in TIER_FIELDS.get(str(name), {}).items():
         value = spec.get(field)
         if value is not None and value != fixed:
             yield Problem(

@@ -30,7 +30,9 @@ POD: Raw = {"node": "n1", "pod": "web-1", "ipNetworks": ["10.244.0.1/32", "fd00:
     ("kind", "spec"),
     [
         pytest.param("NetworkSet", {}, id="empty-set"),
-        pytest.param("GlobalNetworkSet", {"nets": ["192.0.2.1", "2001:db8::/32"]}, id="set"),
+        pytest.param(
+            "GlobalNetworkSet", {"nets": ["192.0.2.1", "10.0.0.1/8", "2001:db8::/32"]}, id="set"
+        ),
         pytest.param("HostEndpoint", HOST | {"ports": [PORT], "profiles": ["a"]}, id="host"),
         pytest.param("HostEndpoint", {"node": "n1", "interfaceName": "*"}, id="all-interfaces"),
         pytest.param("HostEndpoint", {"node": "n1", "expectedIPs": ["192.0.2.1"]}, id="by-address"),
@@ -55,9 +57,7 @@ def test_valid(kind: str, spec: Raw) -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "field", "part"),
     [
-        pytest.param(
-            "NetworkSet", {"nets": ["10.0.0.1/8"]}, ".nets[0]", "10.0.0.0/8", id="host-bits"
-        ),
+        pytest.param("NetworkSet", {"nets": ["10.0.0"]}, ".nets[0]", "not an IP", id="no-net"),
         pytest.param("NetworkSet", {"nets": "10.0.0.0/8"}, ".nets", "not a list", id="no-list"),
         pytest.param(
             "NetworkSet", {"domains": []}, ".domains", "no domain names", id="domain-names"

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from chita.convert.calico import global_network_set
+from chita.convert.fields import Field
 from chita.convert.policy import policy
 from chita.model.defaults import apply_defaults
 from chita.model.policy import PolicyKind
@@ -97,6 +99,19 @@ def policies(api_version: str, kind: str, width: int) -> st.SearchStrategy[Raw]:
 
 
 _V3: Final = "projectcalico.org/v3"
+
+
+def test_host_bits_in_a_network_set_are_ignored() -> None:
+    """Unlike in a rule, ``10.0.0.1/8`` may stand in a set (v3 tag ``cidr``)."""
+    obj = {
+        "apiVersion": _V3,
+        "kind": "GlobalNetworkSet",
+        "metadata": {"name": "s"},
+        "spec": {"nets": ["10.0.0.1/8", "2001:db8::1"]},
+    }
+
+    assert [] == validate(obj)
+    assert "10.0.0.0/8 2001:db8::1/128" == " ".join(map(str, global_network_set(Field(obj)).nets))
 
 
 @pytest.mark.slow
