@@ -3,9 +3,10 @@
     sudo .venv/bin/python benchmarks/cni.py [--rounds 100] [--out results.json]
 
 Ours: the installed shim, a service process with real pod interfaces, and addresses from a block
-store in memory. Theirs: ``ptp`` with ``host-local`` (Debian containernetworking-plugins). Both in
-one run, in turns, within a network namespace made for it, each pod a namespace of its own. A round
-is ADD then DEL; figures are milliseconds of wall time until the process the runtime started ends.
+store in memory, or with ``--server`` from a ``chita server`` of its own. Theirs: ``ptp`` with
+``host-local`` (Debian containernetworking-plugins). Both in one run, in turns, within a network
+namespace made for it, each pod a namespace of its own. A round is ADD then DEL; figures are
+milliseconds of wall time until the process that the runtime started ends.
 
 We assign both families, they IPv4 alone: with IPv6 ``ptp`` waits for duplicate address detection,
 which makes its ADD 1.8 s.
@@ -26,7 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--server", action="store_true", help="keep blocks in a chita server")
     parser.add_argument("--socket", type=Path, help="of a running agent, instead of our service")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
@@ -49,7 +52,9 @@ def main() -> int:
         asyncio.run(serve(options.serve))
         return 0
     if options.inside:
-        result = measure(options.inside, options.rounds, options.socket)
+        with api_server(options.inside) if options.server else nullcontext():
+            result = measure(options.inside, options.rounds, options.socket)
+        result["store"] = "server" if options.server else "memory"
         text = json.dumps(result, indent=2)
         print(text)
         if options.out:
@@ -187,16 +192,37 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@contextmanager
+def api_server(directory: Path) -> Iterator[None]:
+    """Run a server whose kubeconfig is in *directory*."""
+    main_ = "from chita.cli.commands.server import server; server()"
+    token, kubeconfig = directory / "token", directory / "kubeconfig"
+    token.write_text("benchmark-0123456789")
+    places = ["--data-dir", str(directory / "data"), "--kubeconfig", str(kubeconfig)]
+    listen = ["--listen", "127.0.0.1:0", "--join-token-file", str(token)]
+    process = subprocess.Popen([sys.executable, "-c", main_, *places, *listen])
+    try:
+        wait_for(kubeconfig.exists)
+        yield
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
 async def serve(directory: Path) -> None:
-    """Answer CNI calls as the agent does, addresses and endpoints in memory."""
+    """Answer CNI calls as the agent does, endpoints in memory."""
     from chita.agent.attachments import Attachments
+    from chita.agent.block_store import ApiBlockStore
     from chita.agent.cni_memory import MemoryEndpoints, MemoryFacts
     from chita.agent.cni_server import CniService, CniSettings
     from chita.agent.pod_links import PodLinks
+    from chita.api.auth import read_kubeconfig
+    from chita.api.client import ApiClient
     from chita.dataplane.netlink.socket import NetlinkSocket
     from chita.dataplane.pod_interface import PodInterfaces
     from chita.ipam.allocator import Allocator
     from chita.ipam.memory import MemoryBlockStore
+    from chita.ipam.store import BlockStore
     from chita.model.ippool import IPPool
     from chita.model.net import Cidr
     from chita.model.selector import all_
@@ -209,10 +235,15 @@ async def serve(directory: Path) -> None:
         IPPool(name=text, cidr=Cidr.parse(text), block_size=size, node_selector=all_())
         for text, size in (("10.244.0.0/16", 26), ("fd00:10:244::/64", 122))
     ]
+    resources = AsyncExitStack()
+    store: BlockStore = MemoryBlockStore()
+    if (kubeconfig := directory / "kubeconfig").exists():
+        client = ApiClient(read_kubeconfig(kubeconfig))
+        store = ApiBlockStore(await resources.enter_async_context(client))
     service = CniService(
         CniSettings(node="bench"),
         attachments=Attachments(directory / "attachments"),
-        addresses=Allocator(MemoryBlockStore(), "bench"),
+        addresses=Allocator(store, "bench"),
         cluster=MemoryFacts(pools),
         endpoints=MemoryEndpoints(),
         links=PodLinks(PodInterfaces(NetlinkSocket()), PodInterfaces(NetlinkSocket())),
@@ -225,7 +256,7 @@ async def serve(directory: Path) -> None:
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with serving(directory / "agent.sock", answer):
+    async with resources, serving(directory / "agent.sock", answer):
         await stop.wait()
 
 
