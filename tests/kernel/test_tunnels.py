@@ -133,6 +133,15 @@ def test_vxlan_changes_in_place_and_shrinks() -> None:
         assert links.get("chita-vxlan") is None
 
 
+def test_vxlan_without_ipv6() -> None:
+    """Below an MTU of 1280 a device has no IPv6, and none is asked for (RFC 8200 section 5)."""
+    with two_nodes() as (_, sockets):
+        small = msgspec.structs.replace(
+            vxlan(0, 4), vteps={}, mtu_bytes=1200, addresses=MESH[0][:1]
+        )
+        assert sync_vxlan(small, sockets[0]) == {}
+
+
 def key_pair() -> tuple[str, str]:
     key = X25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw()

@@ -24,7 +24,7 @@ from chita.dataplane.netlink.message import (
     u32,
 )
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.errors import KernelError, NotFoundError
+from chita.errors import KernelError, NotFoundError, UnsupportedError
 from chita.model.net import Address
 
 _IFINFO = struct.Struct("=BxHiII")  # struct ifinfomsg: family, device type, index, flags, change
@@ -176,11 +176,18 @@ class Links:
         self._add(body, f"add {kind} {name}")
 
     def disable_link_local(self, index: int) -> None:
-        """Let a device have no IPv6 link-local address of its own when it comes up."""
+        """Let a device have no IPv6 link-local address of its own when it comes up.
+
+        One without IPv6, as with an MTU below 1280 (RFC 8200 section 5), has none anyway.
+        """
         none = u8(nl.IFLA_INET6_ADDR_GEN_MODE, nl.IN6_ADDR_GEN_MODE_NONE)
         body = _IFINFO.pack(0, 0, index, 0, 0)
         body += nested(nl.IFLA_AF_SPEC, nested(AF_INET6, none))
-        self._set(body, f"set link {index} addrgenmode none")
+        try:
+            self._set(body, f"set link {index} addrgenmode none")
+        except UnsupportedError as error:
+            if error.errno != errno.EAFNOSUPPORT:
+                raise
 
     def set_up(self, index: int) -> None:
         """Bring a device up; twice is once."""

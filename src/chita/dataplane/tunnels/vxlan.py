@@ -19,8 +19,6 @@ from chita.desired.tunnels import Vxlan
 from chita.errors import KernelError
 from chita.model.net import Address
 
-_IPV6_MIN_MTU = 1280  # RFC 8200 section 5: below it a device has no IPv6 at all
-
 
 def vtep_mac(node: str) -> str:
     """Return the MAC of *node*'s VXLAN device: it follows from the name, so a restart keeps it.
@@ -87,8 +85,7 @@ def _put_device(desired: Vxlan, links: Links) -> Link:
     if link is None:
         links.add_vxlan(desired.device, parameters, mac=desired.mac, mtu_bytes=desired.mtu_bytes)
         index = links.index(desired.device)
-        if desired.mtu_bytes >= _IPV6_MIN_MTU:
-            links.disable_link_local(index)
+        links.disable_link_local(index)
         links.set_up(index)
         return _put_device(desired, links)
     if link.mac != desired.mac:
