@@ -1,4 +1,4 @@
-"""What the pure commands start from: the files of ``-f`` as one cluster.
+"""What commands that decide about flows start from: the files of ``-f``, or the running cluster.
 
 What is wrong with a document is told on the standard error, with file and line, and the rest is
 used: the answer is about the cluster that the sound part describes.
@@ -7,13 +7,14 @@ used: the answer is about the cluster that the sound part describes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from chita.cli.files import read_texts
-from chita.convert.world import World, cluster_from_objects
+from chita.convert.world import World, cluster_from_objects, listeners
 from chita.errors import InputError
 from chita.lab.documents import Entry, WorldProblem, read_documents
 from chita.model.cluster import ClusterState
@@ -42,6 +43,25 @@ def filename_option(command: _Command) -> _Command:
     )(command)
 
 
+def world_options(command: _Command) -> _Command:
+    """Give *command* the parameters *filenames*, which may be empty, and *kubeconfig*."""
+    command = click.option(
+        "--kubeconfig",
+        envvar="KUBECONFIG",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Credentials of the running cluster, for use without -f.",
+    )(command)
+    return click.option(
+        "-f",
+        "--filename",
+        "filenames",
+        multiple=True,
+        metavar="FILE",
+        help="A YAML or JSON file, a directory of them, or - for the standard input; "
+        "may be repeated. Without: the running cluster.",
+    )(command)
+
+
 def read_entries(names: Iterable[str]) -> Documents:
     """Return the objects of the files *names*.
 
@@ -57,17 +77,36 @@ def read_entries(names: Iterable[str]) -> Documents:
     return Documents(tuple(entries), tuple(problems))
 
 
-def load_world(names: Sequence[str]) -> World:
+def load_world(names: Sequence[str], kubeconfig: Path | None) -> World:
     """Return the cluster that the files *names* describe; report what did not get into it.
+
+    Without files it is the running cluster that *kubeconfig* gives access to.
 
     Raises:
         InputError: a file cannot be read, or none of them has an object.
+        ApiError: the running cluster does not answer.
     """
+    if not names:
+        return _running_world(kubeconfig)
     documents = read_entries(names)
     world = world_of(documents)
     if not documents.entries:
         raise InputError(f"{', '.join(names)}: no object can be read; write Kubernetes manifests")
     return world
+
+
+def _running_world(kubeconfig: Path | None) -> World:
+    # Imported here: the client's libraries take longer to load than files to be read.
+    from chita.api.client import ApiClient
+    from chita.cli.connection import connected, resource_named
+    from chita.lab.objects import read_cluster
+
+    async def read(client: ApiClient) -> World:
+        cluster = await read_cluster(client)
+        pods = await client.list(resource_named("pods"))
+        return World(cluster=cluster, listeners=listeners(cluster, pods.items))
+
+    return connected(kubeconfig, read)
 
 
 def world_of(documents: Documents, *, before: ClusterState | None = None) -> World:

@@ -123,18 +123,25 @@ def cluster_from_objects(objects: Sequence[Object], *, before: ClusterState | No
     _place(found)
     _imply_accounts_and_namespaces(found)
     cluster = _cluster(found, before or ClusterState())
-    pods = {key[2:]: Field(obj)["spec"] for key, (_, obj) in found.known.items() if key[1] == "Pod"}
-    listeners = {
-        f"{namespace}/{name}": container_ports(spec)
-        for (namespace, name), spec in pods.items()
-        if f"{namespace}/{name}" in cluster.workloads
-    }
     return World(
         cluster=cluster,
-        listeners=listeners,
+        listeners=listeners(cluster, [pod for _, pod in found.of_kind("", "Pod")]),
         problems=tuple(found.problems),
         notices=tuple(found.notices),
     )
+
+
+def listeners(
+    cluster: ClusterState, pods: Iterable[Object]
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Return the declared ports of those *pods* that are endpoints of *cluster*, by their keys."""
+    found: dict[str, tuple[tuple[int, int], ...]] = {}
+    for pod in pods:
+        metadata = Metadata(Field(pod))
+        key = f"{metadata.in_namespace}/{metadata.name}"
+        if key in cluster.workloads:
+            found[key] = container_ports(Field(pod)["spec"])
+    return found
 
 
 def _imply_nodes(found: _Objects, workloads: Sequence[tuple[int, dict[str, Any]]]) -> None:

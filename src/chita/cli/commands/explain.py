@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import click
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from chita.cli.files import read_texts
 from chita.cli.flows import Asked, Inquiry, Question, decisive, matrix
 from chita.cli.output import Output, output_option, print_json
-from chita.cli.session import filename_option, load_world
+from chita.cli.session import load_world, world_options
 from chita.compute.explain import (
     DirectionSummary,
     FlowExplanation,
@@ -53,7 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
 
 
 @click.command()
-@filename_option
+@world_options
 @click.option("--from", "from_", metavar="X", help="Who sends: namespace/pod, host:node, address.")
 @click.option("--to", metavar="Y", help="Who receives: as --from, or a service (svc:ns/name).")
 @click.option("--port", type=click.IntRange(1, 65535), help="Destination port, 1 to 65535.")
@@ -71,6 +72,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
 @output_option
 def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
     filenames: Sequence[str],
+    kubeconfig: Path | None,
     from_: str | None,
     to: str | None,
     port: int | None,
@@ -100,7 +102,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise click.UsageError("ask with --from and --to, or with --flows FILE, or with --all")
     if single and (from_ is None or to is None):
         raise click.UsageError("one flow needs both --from and --to")
-    inquiry = Inquiry(load_world(filenames))
+    inquiry = Inquiry(load_world(filenames, kubeconfig))
     if from_ is not None and to is not None:
         ip = None if family is None else int(family)
         question = Question(from_=from_, to=to, port=port, protocol=protocol, family=ip)
