@@ -217,7 +217,9 @@ class CniService:
         try:
             pools = chosen(self._cluster.pools(), asked, place)
         except ExhaustedError as error:
-            raise ExhaustedError(f"{record.endpoint} on {self._settings.node}: {error}") from error
+            unready = self._cluster.unready()
+            why = unready.reason if unready else str(error)
+            raise ExhaustedError(f"{record.endpoint} on {self._settings.node}: {why}") from error
         attributes = {"node": self._settings.node, "timestamp": self._cluster.timestamp()}
         if call.pod is not None:
             attributes |= {"pod": record.pod, "namespace": record.namespace}
