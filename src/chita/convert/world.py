@@ -17,6 +17,7 @@ from chita.convert import calico, fabric
 from chita.convert.assignment import DEFAULT_POOLS, assigned, namespace_labels
 from chita.convert.entities import SETTINGS_KINDS, conversion, group_kind
 from chita.convert.fields import Field, Metadata
+from chita.convert.ipam import uses_ipip
 from chita.convert.kubernetes import DEFAULT_SERVICE_ACCOUNT, container_ports
 from chita.convert.service_endpoints import derived_slices
 from chita.convert.workloads import WORKLOAD_KINDS, place, pods_of
@@ -29,6 +30,9 @@ from chita.model.node import Node
 from chita.model.problem import Problem
 
 Object = Mapping[str, Any]
+
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has of its own name, whatever is written (kube-apiserver)."""
 
 IMPLIED_NODES = ("node-1", "node-2", "node-3")
 """The nodes of a world that names none."""
@@ -83,6 +87,9 @@ class _Objects:
             self.refuse(index, error.field, error.message)
             return
         group, kind = group_kind(obj)
+        if (group, kind) == ("", "Namespace"):
+            labels = {**metadata.labels, NAMESPACE_NAME: metadata.name}
+            obj = {**obj, "metadata": {**obj["metadata"], "labels": labels}}
         key = (group, kind, metadata.namespace or "default", metadata.name)
         if key in self.known:
             self.refuse(index, "metadata.name", "is there already; the first one is used")
@@ -234,6 +241,9 @@ def _cluster(found: _Objects, before: ClusterState) -> ClusterState:
             continue
         converted = conversion(obj)
         entities += converted.entities
+        if any(isinstance(entity, IPPool) for entity in converted.entities) and uses_ipip(obj):
+            message = "ipipMode is taken as the same vxlanMode: IP-in-IP is not used here"
+            found.notices.append(Notice("IPPool", obj["metadata"]["name"], message))
         for problem in converted.problems:
             found.problems.append(ObjectProblem(index, problem))
     entities.append(_settings(found, configurations))
@@ -248,6 +258,10 @@ def _settings(found: _Objects, configurations: Sequence[tuple[int, dict[str, Any
     for index, obj in configurations:
         for problem in fabric.settings([obj])[1]:
             found.problems.append(ObjectProblem(index, problem))
+        unused = sorted((obj.get("spec") or {}).keys() - fabric.FELIX_FIELDS)
+        if obj["kind"] == "FelixConfiguration" and unused:
+            message = f"has no effect here: {', '.join(unused)}"
+            found.notices.append(Notice("FelixConfiguration", obj["metadata"]["name"], message))
     return settings
 
 
