@@ -6,7 +6,7 @@ used: the answer is about the cluster that the sound part describes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from chita.convert.world import World, cluster_from_objects, listeners
 from chita.errors import InputError
 from chita.lab.documents import Entry, WorldProblem, read_documents
 from chita.model.cluster import ClusterState
+from chita.model.validate.objects import validate
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -121,6 +122,26 @@ def world_of(documents: Documents, *, before: ClusterState | None = None) -> Wor
         documents.entries[found.index].problem(found.problem.field, found.problem.message)
         for found in world.problems
     ]
+    problems += _refused(documents.entries, {found.index for found in world.problems})
     for problem in sorted(problems, key=lambda each: (each.source.file, each.source.document)):
         click.echo(f"warning: {problem}", err=True)
+    for notice in world.notices:
+        if notice.kind not in _EXPECTED:
+            click.echo(f"note: {notice.kind} {notice.name}: {notice.message}", err=True)
     return world
+
+
+_EXPECTED = frozenset({"Node", "Namespace", "ServiceAccount"})
+"""Kinds whose objects files often leave out: making them up is no news."""
+
+
+def _refused(entries: Sequence[Entry], told: Container[int]) -> Iterator[WorldProblem]:
+    """Yield why the API server would refuse objects that nonetheless mean something.
+
+    They count in the answer: leaving a policy out might allow more than it does.
+    """
+    for index, entry in enumerate(entries):
+        if index not in told:
+            for problem in validate(entry.raw):
+                message = f"{problem.message} (the API server refuses the object)"
+                yield entry.problem(problem.field, message)

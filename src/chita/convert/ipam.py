@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from chita.convert.fields import Field, Metadata
 from chita.convert.rules import endpoint_selector
 from chita.model.ippool import Block, Encap, IPPool, PoolUse
@@ -46,9 +49,9 @@ def ippool(obj: Field) -> IPPool:
     )
 
 
-def uses_ipip(obj: Field) -> bool:
+def uses_ipip(obj: Mapping[str, Any]) -> bool:
     """Whether a pool asks for IP-in-IP, and so gets VXLAN."""
-    return obj["spec"]["ipipMode"].one_of(Encap, Encap.NEVER) is not Encap.NEVER
+    return Field(obj)["spec"]["ipipMode"].one_of(Encap, Encap.NEVER) is not Encap.NEVER
 
 
 def block(obj: Field) -> Block | None:

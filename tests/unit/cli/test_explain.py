@@ -198,3 +198,19 @@ def test_error_in_a_list_names_its_place(tmp_path: Path) -> None:
 
     assert 2 == result.exit_code
     assert "flow 0: there is no pod" in result.stderr
+
+
+def test_object_that_the_api_server_refuses(tmp_path: Path) -> None:
+    """It is told, with the reason; a kind with a slip in its name too."""
+    world = tmp_path / "world.yaml"
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n---\n"
+    text += "apiVersion: projectcalico.org/v3\nkind: NetworkPolicys\nmetadata: {name: p}\n---\n"
+    text += "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n"
+    text += "spec: {ingress: [{action: Allow, source: {nets: [192.0.2.0/24, 'fd00::/8']}}]}\n"
+    world.write_text(text)
+    result = CliRunner().invoke(root, ["explain", "-f", str(world), "--all"])
+
+    assert 0 == result.exit_code
+    assert "(document 2): NetworkPolicys p: kind: " in result.stderr
+    assert "(document 3): GlobalNetworkPolicy p: spec.ingress[0]" in result.stderr
+    assert "(the API server refuses the object)" in result.stderr

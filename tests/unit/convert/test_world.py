@@ -246,3 +246,19 @@ def test_pod_that_no_node_may_run() -> None:
 
     assert {} == {key: each for key, each in world.cluster.workloads.items() if each.addresses}
     assert ["x/a"] == [notice.name for notice in world.notices if notice.kind == "Pod"]
+
+
+def test_what_has_no_effect_is_said() -> None:
+    """IP-in-IP becomes VXLAN; most of FelixConfiguration means nothing here."""
+    spec = {"bpfEnabled": True, "vxlanPort": 4790}
+    objects = [
+        pool("p", "192.0.2.0/24", ipipMode="Always"),
+        obj("projectcalico.org/v3", "FelixConfiguration", "default", spec=spec),
+    ]
+    notices = cluster_from_objects(objects).notices
+
+    assert {("IPPool", "p"), ("FelixConfiguration", "default")} == {
+        (notice.kind, notice.name) for notice in notices
+    }
+    assert "bpfEnabled" in notices[-1].message
+    assert "vxlanPort" not in notices[-1].message
