@@ -76,6 +76,7 @@ class IncrementalPolicy:
         self._policies = RulesInUse(self._resolve_policy, self._sets)
         self._profiles = RulesInUse(self._resolve_profile, self._sets)
         self._networks_changed = True
+        self.state = self._assembled()
 
     def apply(self, changes: Iterable[Change]) -> PolicyState:
         """Return the policy after *changes*, in order; the same object when nothing changed."""
