@@ -65,7 +65,7 @@ class Processes:
         """Return the process recorded under *name* if it is running."""
         state = self._state.read()
         for process in state.processes if state else ():
-            if process.name == name and is_running(process):
+            if process.name == name and _alive(process):
                 return process
         return None
 
