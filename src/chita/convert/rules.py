@@ -44,6 +44,7 @@ _ENTITY_RULE_FIELDS = (
     "nets", "notNets", "selector", "notSelector", "namespaceSelector", "ports", "notPorts",
     "serviceAccounts", "services",
 )  # fmt: skip
+_ANYTHING = EntityRule()
 _FAMILIES: dict[int, Family] = {4: 4, 6: 6}
 _ICMP_FAMILY: dict[int, Family] = {ICMP: 4, ICMPV6: 6}
 
@@ -124,6 +125,8 @@ def _family(
 
 
 def _entity_rule(field: Field, namespace: str, protocol: int | None) -> EntityRule:
+    if not field.map():
+        return _ANYTHING
     field.only(*_ENTITY_RULE_FIELDS)
     selector, not_selector = _selectors(field, namespace)
     ports, named_ports = _ports(field["ports"], protocol)
