@@ -16,24 +16,12 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from chita.agent.attachments import Attachment, AttachmentKey, Attachments, AttachmentState
+from chita.agent.attachments import Attachment, Attachments, AttachmentState
+from chita.agent.cni_answers import add_result, answer_version, attachment_key, pod_interface
 from chita.agent.cni_ports import Addresses, ClusterFacts, Endpoints, PodFacts
 from chita.agent.pod_links import PodLinks
 from chita.cni.errors import CniError, ErrorCode, error_json
-from chita.cni.spec import (
-    LATEST,
-    VERSIONS,
-    CniCall,
-    Command,
-    Interface,
-    IpConfig,
-    PodName,
-    Result,
-    parse_call,
-    parse_config,
-    result_json,
-)
-from chita.dataplane.pod_interface import GATEWAYS, HOST_MAC, PodInterface
+from chita.cni.spec import CniCall, Command, PodName, Result, parse_call, result_json
 from chita.errors import (
     ApiError,
     ChitaError,
@@ -83,7 +71,7 @@ class CniService:
 
     async def answer(self, request: CniRequest) -> CniAnswer:
         """Return what the shim prints for *request*; every failure is an error object."""
-        version = _version(request.config)
+        version = answer_version(request.config)
         try:
             call = parse_call(request.environment, request.config)
             return CniAnswer(0, await self._dispatch(call))
@@ -137,7 +125,7 @@ class CniService:
         return b""
 
     async def _add(self, call: CniCall) -> Result:
-        key = _key(call)
+        key = attachment_key(call)
         known = self._attachments.get(key)
         if known is not None and known.state is AttachmentState.ATTACHED:
             return await self._add_again(call, known)
@@ -159,6 +147,7 @@ class CniService:
             mtu_bytes=call.config.mtu_bytes or self._cluster.pod_mtu_bytes(),
             state=AttachmentState.ADDING,
         )
+        self._refuse_second(record)
         request = self._request(call, record, facts)
         self._attachments.put(record)
         try:
@@ -171,7 +160,7 @@ class CniService:
             await self._undo(record)
             raise
         _LOG.info("pod attached", pod=record.endpoint, addresses=record.address_texts)
-        return _result(call, record)
+        return add_result(call, record)
 
     async def _add_again(self, call: CniCall, known: Attachment) -> Result:
         """Answer a repeated ADD as the first time, with the interface as it was then.
@@ -185,7 +174,18 @@ class CniService:
                 f"already attached in {known.netns}; call DEL first",
             )
         await self._bring_up(known)
-        return _result(call, known)
+        return add_result(call, known)
+
+    def _refuse_second(self, record: Attachment) -> None:
+        """Refuse a second interface of one sandbox: both would have the same device's name."""
+        for other in self._attachments.sharing(record):
+            if other.key.container == record.key.container:
+                raise CniError(
+                    ErrorCode.INVALID_ENVIRONMENT,
+                    f"CNI_IFNAME {record.key.interface}: pod {record.endpoint} has "
+                    f"{other.key.interface} of network {other.key.network} already; "
+                    "use another plugin for further interfaces",
+                )
 
     async def _facts(self, call: CniCall, pod: PodName) -> PodFacts:
         if call.pod is None:
@@ -234,7 +234,7 @@ class CniService:
     async def _bring_up(self, record: Attachment) -> None:
         """Make the interface, have the ruleset know it, and tell the API, all at once."""
         results = await asyncio.gather(
-            self._links.attach(_interface(record)),
+            self._links.attach(pod_interface(record)),
             self._endpoints.attached(record),
             self._endpoints.report(record),
             return_exceptions=True,
@@ -244,7 +244,7 @@ class CniService:
                 raise result
 
     async def _delete(self, call: CniCall) -> None:
-        key = _key(call)
+        key = attachment_key(call)
         record = self._attachments.get(key)
         if record is not None:
             await self._remove(record)
@@ -289,7 +289,7 @@ class CniService:
         self._attachments.remove(record.key)
 
     async def _check(self, call: CniCall) -> None:
-        record = self._attachments.get(_key(call))
+        record = self._attachments.get(attachment_key(call))
         previous = call.config.previous
         if record is None or record.state is not AttachmentState.ATTACHED:
             raise CniError(
@@ -305,7 +305,7 @@ class CniService:
                 f"prevResult is not of this attachment: it has {record.host_interface} "
                 f"with {', '.join(record.address_texts)}",
             )
-        difference = await self._links.check(_interface(record))
+        difference = await self._links.check(pod_interface(record))
         if difference is not None:
             raise CniError(ErrorCode.NOT_AS_ADDED, difference)
 
@@ -342,46 +342,3 @@ class CniService:
     async def _in_time(self) -> AsyncIterator[None]:
         async with asyncio.timeout(self._settings.add_timeout_s):
             yield
-
-
-def _version(config: str) -> str:
-    """Return the version to answer an error in."""
-    try:
-        version = parse_config(config).get("cniVersion")
-    except CniError:
-        return LATEST
-    return version if isinstance(version, str) and version in VERSIONS else LATEST
-
-
-def _key(call: CniCall) -> AttachmentKey:
-    return AttachmentKey(call.config.name, call.container, call.interface)
-
-
-def _interface(record: Attachment) -> PodInterface:
-    return PodInterface(
-        host_interface=record.host_interface,
-        namespace=Path(record.netns),
-        addresses=record.addresses,
-        mtu_bytes=record.mtu_bytes,
-        pod_interface=record.key.interface,
-    )
-
-
-def _result(call: CniCall, record: Attachment) -> Result:
-    pod = _interface(record)
-    return Result(
-        interfaces=(
-            Interface(name=pod.host_interface, mac=HOST_MAC, mtu_bytes=pod.mtu_bytes),
-            Interface(
-                name=pod.pod_interface,
-                mac=pod.pod_mac,
-                mtu_bytes=pod.mtu_bytes,
-                sandbox=record.netns,
-            ),
-        ),
-        ips=tuple(
-            IpConfig(address=address, gateway=GATEWAYS[address.family], interface=1)
-            for address in pod.addresses
-        ),
-        dns=call.config.dns,
-    )

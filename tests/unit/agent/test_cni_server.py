@@ -287,6 +287,26 @@ def test_a_restart_in_the_middle_of_an_add_is_settled(tmp_path: Path, write: int
     on_node(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"CNI_IFNAME": "net1"}, id="interface"),
+        pytest.param({"name": "other"}, id="network"),
+    ],
+)
+def test_a_second_interface_is_refused_and_the_first_keeps_working(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    async def scenario(node: Node) -> None:
+        first = await node.added()
+        assert code(await node.call("ADD", **change)) == 4
+        assert await node.call("DEL", **change) == CniAnswer(0, b"")
+        assert WEB in node.interfaces.attached
+        assert await node.added() == first
+
+    on_node(tmp_path, scenario)
+
+
 def test_check(tmp_path: Path) -> None:
     async def scenario(node: Node) -> None:
         result = await node.added()
