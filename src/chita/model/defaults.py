@@ -41,16 +41,17 @@ def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
         result["spec"] = spec = {}
     if not isinstance(spec, dict):
         return result
-    if obj.get("kind") == "Tier":
-        _default_tier(result, spec)
+    match schema.kind:
+        case "Tier":
+            _default_tier(result, spec)
+        case "IPPool":
+            _default_pool(spec)
     for field, value in record.defaults.items():
         if spec.get(field) in (None, ""):
             spec[field] = copy.deepcopy(value)
     is_policy = schema.api_version == V3 and schema.kind in _POLICIES
     if is_policy and not spec.get("types") and spec.get("stagedAction") != "Delete":
         spec["types"] = _inferred_types(spec)
-    if schema.kind == "IPPool" and spec.get("blockSize") is None:
-        _default_block_size(spec)
     return result
 
 
@@ -70,7 +71,13 @@ def _default_tier(tier: Mapping[str, Any], spec: dict[str, Any]) -> None:
             spec[field] = value
 
 
-def _default_block_size(spec: dict[str, Any]) -> None:
+def _default_pool(spec: dict[str, Any]) -> None:
+    """What depends on other fields: the block size on the family, the uses on the selector."""
+    if spec.get("namespaceSelector") and spec.get("allowedUses") is None:
+        # Addresses of tunnels are in no namespace, so the usual default would contradict it.
+        spec["allowedUses"] = ["Workload"]
+    if spec.get("blockSize") is not None:
+        return
     try:
         spec["blockSize"] = BLOCK_SIZE[Cidr.parse_loose(str(spec.get("cidr"))).family]
     except ParseError:

@@ -30,6 +30,8 @@ class Format(StrEnum):
     CIDR_OR_ADDRESS_LOOSE = "cidr-or-ip-loose"
     """As a network set has them: host bits are ignored."""
     ADDRESS = "ip"
+    CLUSTER_IP = "cluster-ip"
+    """An address, or None for a headless Service."""
     MAC = "mac"
     DNS_LABEL = "dns-label"
     DNS_SUBDOMAIN = "dns-subdomain"

@@ -78,6 +78,17 @@ POOL = {
             {"cidr": "fd00::/64", "blockSize": 122, **POOL, "vxlanMode": "Always"},
             id="pool-v6",
         ),
+        pytest.param(
+            obj("IPPool", {"cidr": "10.0.0.0/16", "namespaceSelector": "has(a)"}),
+            {
+                "cidr": "10.0.0.0/16",
+                "blockSize": 26,
+                "namespaceSelector": "has(a)",
+                **POOL,
+                "allowedUses": ["Workload"],
+            },
+            id="pool-of-namespaces",
+        ),
         pytest.param(obj("IPPool", {"cidr": "x"}), {"cidr": "x", **POOL}, id="pool-without-sense"),
         pytest.param(obj("IPPool", ["x"]), ["x"], id="spec-without-sense"),
         pytest.param(obj("NetworkSet", {}), {}, id="nothing-to-fill-in"),

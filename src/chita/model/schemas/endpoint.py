@@ -102,6 +102,7 @@ KINDS = (
                     ),
                     "qosControls": Anything(),
                 },
+                required=("node",),
             ),
         },
         required=("spec",),

@@ -41,7 +41,7 @@ _POOL = Record(
 )
 
 _RESERVATION = Record(
-    fields={"reservedCIDRs": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS), unique=True)},
+    fields={"reservedCIDRs": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS_LOOSE), unique=True)},
 )
 
 _CONFIGURATION = Record(

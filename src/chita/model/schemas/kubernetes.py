@@ -55,7 +55,7 @@ _POD_STATUS = Record(
     fields={
         "phase": Text(choices=("Pending", "Running", "Succeeded", "Failed", "Unknown")),
         "podIP": _ADDRESS,
-        "podIPs": ListOf(item=Record(open=True, fields={"ip": _ADDRESS})),
+        "podIPs": ListOf(item=Record(open=True, fields={"ip": _ADDRESS}, required=("ip",))),
     },
 )
 _NODE_SPEC = Record(
@@ -84,9 +84,8 @@ _SERVICE_SPEC = Record(
     fields={
         "type": Text(choices=("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
         "selector": MapOf(key=Format.LABEL_KEY, value=Text(format=Format.LABEL_VALUE)),
-        # "None" of a headless service is no address, so these stay texts.
-        "clusterIP": Text(),
-        "clusterIPs": ListOf(item=Text(), max_items=2),
+        "clusterIP": Text(format=Format.CLUSTER_IP),
+        "clusterIPs": ListOf(item=Text(format=Format.CLUSTER_IP), max_items=2),
         "externalIPs": ListOf(item=_ADDRESS),
         "loadBalancerIP": Text(),
         "ipFamilies": ListOf(item=_FAMILY, max_items=2, unique=True),

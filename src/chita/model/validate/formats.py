@@ -128,6 +128,11 @@ def _http_path_problem(text: str) -> str | None:
     return f"'{text}' is not a path: it starts with '/' and has no '?', '#' or space"
 
 
+def _cluster_ip_problem(text: str) -> str | None:
+    problem = None if text == "None" else _refusal(Address.parse, text)
+    return problem and f"{problem}; write one, or None for a headless Service"
+
+
 def _refusal(parse: Callable[[str], object], text: str) -> str | None:
     try:
         parse(text)
@@ -145,6 +150,7 @@ _CHECKS: Final[dict[Format, Callable[[str], str | None]]] = {
     Format.CIDR_OR_ADDRESS: lambda text: _refusal(Cidr.parse, text),
     Format.CIDR_OR_ADDRESS_LOOSE: lambda text: _refusal(Cidr.parse_loose, text),
     Format.ADDRESS: lambda text: _refusal(Address.parse, text),
+    Format.CLUSTER_IP: _cluster_ip_problem,
     Format.MAC: _mac_problem,
     Format.DNS_LABEL: dns_label_problem,
     Format.DNS_SUBDOMAIN: dns_subdomain_problem,
