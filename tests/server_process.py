@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 TOKEN = "0123456789abcdef-join"
@@ -179,7 +179,9 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(directory: Path, *arguments: str, port: int = 0) -> Iterator[ServerProcess]:
+def running_server(
+    directory: Path, *arguments: str, pass_fds: Sequence[int] = ()
+) -> Iterator[ServerProcess]:
     """Run a server on *directory*, which a later one may take over."""
     token = directory / "token"
     token.write_text(TOKEN)
@@ -191,13 +193,14 @@ def running_server(directory: Path, *arguments: str, port: int = 0) -> Iterator[
             [
                 sys.executable, "-c", MAIN,
                 "--data-dir", str(directory / "data"),
-                "--listen", f"127.0.0.1:{port}",
+                "--listen", "127.0.0.1:0",
                 "--kubeconfig", str(kubeconfig),
                 "--join-token-file", str(token),
                 *arguments,
             ],
             stdout=output,
             stderr=output,
+            pass_fds=pass_fds,
         )  # fmt: skip
     try:
         deadline = time.monotonic() + START_S

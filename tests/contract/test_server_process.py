@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import ssl
 import stat
 from typing import TYPE_CHECKING, Any
@@ -355,6 +356,17 @@ def test_one_server_per_file(tmp_path: Path) -> None:
         running_server(tmp_path),
     ):
         pass
+
+
+def test_inherited_socket(tmp_path: Path) -> None:
+    """A socket that was opened before the process entered its namespace serves as well."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        number = listening.fileno()
+        with running_server(tmp_path, "--listen-fd", str(number), pass_fds=[number]) as server:
+            port = listening.getsockname()[1]
+
+            assert server.url == f"https://127.0.0.1:{port}"
+            assert server.as_admin("GET", "/api/v1/namespaces/default").status == 200
 
 
 def test_stop_ends_watches_and_leaves_one_file(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from chita.errors import ApiError, ChitaError, ExhaustedError, InputError
 from chita.server import discovery, status
 from chita.server.join import JoinRequest
 from chita.server.users import User, user_of
+from chita.telemetry.log import logger
 
 if TYPE_CHECKING:
     from chita.server.join import Joining
@@ -23,7 +23,7 @@ HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 JOIN = "/chita/v1/join"
 TOKENS = "/chita/v1/tokens"
 MAX_BODY_BYTES = 3 * 1024 * 1024  # as kube-apiserver
-log = structlog.get_logger()
+log = logger("server")
 
 
 class TokenRequest(msgspec.Struct, frozen=True):

@@ -126,10 +126,10 @@ def _merge(kind: Kind, live: Any, config: Any, names: Path) -> Any:
         return result
     if isinstance(live, list) and isinstance(config, list):
         match list_rule(kind, names):
-            case Keyed() as rule:
+            case Keyed() as rule if all(isinstance(item, dict) for item in (*live, *config)):
                 return _merge_items(kind, rule, live, config, names)
             case Primitives():
-                return list(dict.fromkeys([*live, *config]))
+                return list({field_set.value_step(i): i for i in (*live, *config)}.values())
     return config
 
 
@@ -189,7 +189,7 @@ class _Removal(msgspec.Struct, frozen=True):
         for item in items:
             step = (
                 field_set.item_step(rule, item)
-                if isinstance(rule, Keyed)
+                if isinstance(rule, Keyed) and isinstance(item, dict)
                 else field_set.value_step(item)
             )
             if self.path[depth] != step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from chita.model.problem import Problem
-from chita.server.kinds import KINDS, kind_of
+from chita.server.kinds import KINDS, known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +35,7 @@ TIERED = [
 
 def objects() -> Iterator[tuple[Kind, Object]]:
     """Return the built-in objects in the order to make them."""
-    namespace, tier = kind_of("v1", "Namespace"), kind_of("projectcalico.org/v3", "Tier")
-    assert namespace is not None
-    assert tier is not None
+    namespace, tier = known_kind("v1", "Namespace"), known_kind("projectcalico.org/v3", "Tier")
     for name in NAMESPACES:
         yield namespace, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     for name, spec in TIERS.items():

@@ -21,7 +21,7 @@ from chita.errors import ConflictError, ExhaustedError, InputError
 from chita.server import status
 from chita.server.admission import SUBDOMAIN
 from chita.server.authorization import MESH_ANNOTATIONS
-from chita.server.kinds import kind_of
+from chita.server.kinds import known_kind
 from chita.server.registry import Options
 from chita.server.users import NODE_PREFIX, NODES
 from chita.store.store import Key
@@ -154,8 +154,7 @@ class Joining:
         raise ExhaustedError(f"join {name}: all {MAX_NODES} mesh addresses are given out")
 
     async def _keep_node(self, name: str, annotations: dict[str, str]) -> None:
-        kind = kind_of("v1", "Node")
-        assert kind is not None
+        kind = known_kind("v1", "Node")
 
         def annotated(node: Object) -> Object:
             metadata = node["metadata"]

@@ -247,9 +247,13 @@ def kind_at(group: str, version: str, plural: str) -> Kind | None:
     return _BY_PATH.get((group, version, plural))
 
 
-def kind_of(api_version: str, kind: str) -> Kind | None:
-    """Return the kind that an object names, or None."""
-    return _BY_KIND.get((api_version, kind))
+def known_kind(api_version: str, kind: str) -> Kind:
+    """Return a kind that the table has.
+
+    Raises:
+        KeyError: it has not.
+    """
+    return _BY_KIND[api_version, kind]
 
 
 def group_versions() -> list[tuple[str, str]]:

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 from aiohttp import web
 
 from chita.errors import EngineError, InputError
 from chita.model.validate.objects import validate
 from chita.server import pki
 from chita.server.app import MAX_BODY_BYTES, App
+from chita.server.expiry import expire_events
 from chita.server.join import Joining
+from chita.server.kinds import known_kind
 from chita.server.registry import Registry
 from chita.server.rest import Rest
 from chita.server.service_address import ServiceAddresses, ServiceRange
 from chita.server.users import ADMINS
 from chita.store.sqlite import SqliteStore
+from chita.telemetry.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 DRAIN_S = 2.0  # how long requests may still run after a stop
-log = structlog.get_logger()
+log = logger("server")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -85,7 +87,11 @@ async def serve(settings: ServerSettings) -> None:
         runner = await _listen(App(Rest(registry), joining), sockets, _tls(settings, authority))
         _write_kubeconfig(settings, authority, sockets[0])
         log.info("server ready", addresses=[_url(s) for s in sockets], revision=store.revision)
-        await stop.wait()
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = expire_events(registry, known_kind("v1", "Event"))
+            expiry = tasks.create_task(sweeping, name="event-expiry")
+            await stop.wait()
+            expiry.cancel()
         store.end_watches()
         await runner.cleanup()
     finally:

@@ -14,7 +14,7 @@ import msgspec
 
 from chita.errors import ConflictError
 from chita.server import admission, authorization, builtin, defaults, metadata, ownership, status
-from chita.server.kinds import Kind, kind_at
+from chita.server.kinds import Kind, known_kind
 from chita.server.ownership import Operation
 from chita.server.request import Part
 from chita.server.users import SERVER, User
@@ -219,9 +219,7 @@ class Registry:
             return
         stored = self.store.get(Key("namespaces", "", namespace))
         if stored is None:
-            namespaces = kind_at("", "v1", "namespaces")
-            assert namespaces is not None
-            raise status.not_found(namespaces, namespace)
+            raise status.not_found(known_kind("v1", "Namespace"), namespace)
         if stored.object["metadata"].get("deletionTimestamp"):
             raise status.forbidden(
                 kind,
@@ -322,8 +320,7 @@ class Registry:
 
     async def _create_service_account(self, namespace: str) -> None:
         """Make the account that pods have which name none, as Kubernetes' controller does."""
-        kind = kind_at("", "v1", "serviceaccounts")
-        assert kind is not None
+        kind = known_kind("v1", "ServiceAccount")
         account = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,

@@ -14,7 +14,7 @@ import msgspec
 
 from chita.model.problem import Problem
 from chita.server import status
-from chita.server.kinds import kind_at
+from chita.server.kinds import known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,8 +121,7 @@ class ServiceAddresses:
 
     @staticmethod
     def _refuse(service: Object, message: str) -> None:
-        kind = kind_at("", "v1", "services")
-        assert kind is not None
+        kind = known_kind("v1", "Service")
         name = service["metadata"].get("name", "")
         raise status.invalid(kind, name, [Problem("spec.clusterIPs", message)])
 

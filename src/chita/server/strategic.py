@@ -27,7 +27,10 @@ def strategic_merge(kind: Kind, value: Object, patch: Object) -> Object:
     Raises:
         RefusedError: 400 for an unknown directive, or a list item without its merge key.
     """
-    return _merge_object(kind, value, patch, ())
+    try:
+        return _merge_object(kind, value, patch, ())
+    except (AttributeError, TypeError) as error:  # a directive or item of the wrong type
+        raise status.bad_request(f"the strategic merge patch makes no sense: {error}") from error
 
 
 def _merge_object(kind: Kind, value: Any, patch: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from chita.server import field_set, ownership
 from chita.server.apply import LAST_APPLIED, Apply, Force
-from chita.server.kinds import Kind, kind_of
+from chita.server.kinds import Kind, known_kind
 from chita.server.ownership import Operation
 from chita.server.request import Part
 from chita.server.status import RefusedError
 
 
 def kind(name: str, version: str = "v1") -> Kind:
-    found = kind_of(version, name)
-    assert found is not None
-    return found
+    return known_kind(version, name)
 
 
 SERVICE = kind("Service")

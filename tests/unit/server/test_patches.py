@@ -10,16 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chita.server.json_patch import apply_json_patch
-from chita.server.kinds import Kind, kind_of
+from chita.server.kinds import Kind, known_kind
 from chita.server.merge_patch import merge
 from chita.server.status import RefusedError
 from chita.server.strategic import strategic_merge
 
 
 def kind(name: str, version: str = "v1") -> Kind:
-    found = kind_of(version, name)
-    assert found is not None
-    return found
+    return known_kind(version, name)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from chita.model.problem import Problem
 from chita.server.admission import no_rules
-from chita.server.kinds import Kind, kind_of
+from chita.server.kinds import Kind, known_kind
 from chita.server.registry import Options, Preconditions, Registry
 from chita.server.request import Part
 from chita.server.service_address import ServiceAddresses, ServiceRange
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 
 def kind(name: str, version: str = "v1") -> Kind:
-    found = kind_of(version, name)
-    assert found is not None
-    return found
+    return known_kind(version, name)
 
 
 V3 = "projectcalico.org/v3"

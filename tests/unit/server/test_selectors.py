@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 
-from chita.server.kinds import Kind, kind_of
+from chita.server.kinds import Kind, known_kind
 from chita.server.selectors import parse_filter
 from chita.server.status import RefusedError
 
 
 def kind(name: str = "Pod", version: str = "v1") -> Kind:
-    found = kind_of(version, name)
-    assert found is not None
-    return found
+    return known_kind(version, name)
 
 
 WEB: dict[str, Any] = {

@@ -57,6 +57,8 @@ def _endpoint(text: str) -> tuple[str, int]:
     show_default=True,
     help="Writes to remember, so that a watch can resume after a break.",
 )
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     data_dir: Path,
     listen: tuple[str, ...],
@@ -65,6 +67,8 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     kubeconfig: Path | None,
     join_token_file: Path | None,
     history: int,
+    log_format: str,
+    log_level: str,
 ) -> None:
     r"""Run the API server: Kubernetes conventions on one SQLite file.
 
@@ -78,7 +82,9 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     import asyncio
 
     from chita.server.main import Endpoint, ServerSettings, serve
+    from chita.telemetry.log import LogFormat, configure
 
+    configure(format_=LogFormat(log_format), level=log_level)
     token = join_token_file.read_text().strip() if join_token_file else None
     settings = ServerSettings(
         data_dir=data_dir,
