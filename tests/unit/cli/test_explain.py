@@ -126,7 +126,7 @@ def test_flows(tmp_path: Path) -> None:
     asked = [
         {"from": "shop/web", "to": "shop/db", "port": 5432, "protocol": "TCP"},
         {"from": "batch/job", "to": "shop/db", "port": 5432, "protocol": "TCP"},
-        {"from": "shop/web", "to": "svc:shop/nobody", "port": 80},
+        {"from": "shop/web", "to": "svc:shop/nobody", "port": "80"},
     ]
     flows.write_text(json.dumps(asked))
     result = run("--flows", str(flows), "-o", "json")
@@ -214,3 +214,15 @@ def test_object_that_the_api_server_refuses(tmp_path: Path) -> None:
     assert "(document 2): NetworkPolicys p: kind: " in result.stderr
     assert "(document 3): GlobalNetworkPolicy p: spec.ingress[0]" in result.stderr
     assert "(the API server refuses the object)" in result.stderr
+
+
+def test_families_that_differ(tmp_path: Path) -> None:
+    """A rule for IPv4 alone: whoever asks for no family is told that IPv6 fares otherwise."""
+    policy = tmp_path / "policy.yaml"
+    text = "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: v4}\n"
+    text += "spec: {selector: app == 'web', ingress: [{action: Allow, ipVersion: 4}]}\n"
+    policy.write_text(text)
+    flow = ("--from", "shop/db", "--to", "shop/web", "--port", "8080")
+
+    assert "IPv6 fares otherwise: deny" in run("-f", str(policy), *flow).stdout
+    assert "IPv6" not in run(*flow).stdout

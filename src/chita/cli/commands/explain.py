@@ -116,7 +116,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
 def _read_questions(name: str) -> list[Question]:
     ((_, text),) = read_texts([name])
     try:
-        return msgspec.json.decode(text, type=list[Question])
+        return msgspec.json.decode(text, type=list[Question], strict=False)
     except msgspec.DecodeError as error:
         raise InputError(
             f"read {name}: {error}; write a JSON list such as "
@@ -215,6 +215,20 @@ def _print_text(inquiry: Inquiry, asked: Asked, tried: Sequence[Asked]) -> None:
     to = f"{question.to} by {asked.backend}" if asked.backend else question.to
     click.echo(f"{question.from_} ({flow.source}) -> {to} ({flow.destination}) {what}")
     click.echo(explanation_text(explanation(inquiry.evaluator, flow)))
+    if (other := _other_family(inquiry, asked)) is not None:
+        click.echo(f"IPv6 fares otherwise: {other.verdict}; ask with --family 6.")
     if len(tried) > 1:
         denied = sum(each.answer.verdict is Verdict.DENY for each in tried)
         click.echo(f"The service has {len(tried)} endpoints; {denied} of them are denied.")
+
+
+def _other_family(inquiry: Inquiry, asked: Asked) -> FlowSummary | None:
+    """Return the answer for IPv6 where the question left the family open and it differs."""
+    question = asked.question
+    if question.family is not None or asked.flow is None or asked.flow.source.family == 6:
+        return None
+    try:
+        other = inquiry.ask(msgspec.structs.replace(question, family=6))
+    except InputError:
+        return None  # not both ends have an IPv6 address
+    return None if other.verdict is asked.answer.verdict else other
