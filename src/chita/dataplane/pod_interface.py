@@ -15,6 +15,7 @@ kind is veth, and `PodInterfaces.check` says whether all of it is as it should b
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from chita.dataplane.netlink.rules import OURS, RoutingIdentity
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.sysctl import read_sysctl, sync_sysctls
 from chita.desired.routes import OnDevice, Route, Via
-from chita.errors import UnsupportedError
+from chita.errors import KernelError, UnsupportedError
 from chita.model.net import Address, Cidr, Family
 
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
@@ -37,6 +38,7 @@ GATEWAYS: dict[Family, Address] = {
     4: Address.parse("169.254.1.1"),
     6: Address.parse("fe80::ecee:eeff:feee:eeee"),  # what EUI-64 makes of HOST_MAC
 }
+_IPV6_MIN_MTU = 1280
 _POD_IDENTITY = RoutingIdentity(table=254)  # main: the pod has no other
 
 
@@ -77,9 +79,15 @@ class PodInterfaces:
         A pair of the same name that differs is made again. After an error nothing is left.
 
         Raises:
-            KernelError: the namespace is gone, its interface name is taken (EEXIST), or the
-                kernel refused a step.
+            KernelError: the namespace is gone, its interface name is taken (EEXIST), the MTU is
+                too small for IPv6, or the kernel refused a step.
         """
+        if 6 in pod.families and pod.mtu_bytes < _IPV6_MIN_MTU:
+            raise KernelError(
+                f"attach {pod.host_interface}: MTU {pod.mtu_bytes} is below {_IPV6_MIN_MTU}, which "
+                "IPv6 needs (RFC 8200 section 5); raise it, or give the pod no IPv6 address",
+                errno=errno.EINVAL,
+            )
         if self._links.get(pod.host_interface) is not None:
             if self.check(pod) is None:
                 return

@@ -41,7 +41,8 @@ def _read(key: str) -> str:
         return (_ROOT / key).read_text().strip()
     except OSError as error:
         raise UnsupportedError(
-            f"read sysctl {key}: {error.strerror}", errno=error.errno or 0
+            f"read sysctl {key}: {error.strerror}; is the device gone, or IPv6 off in this kernel?",
+            errno=error.errno or 0,
         ) from error
 
 
