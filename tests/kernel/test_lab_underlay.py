@@ -60,7 +60,15 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         yield lab
 
 
-def tried(lab: Standing, source: str, destination: str, protocol: int, port: int) -> Outcome:
+def tried(
+    lab: Standing,
+    source: str,
+    destination: str,
+    protocol: int,
+    port: int,
+    *,
+    size_bytes: int = 0,
+) -> Outcome:
     """Return what comes of a flow while every node listens."""
 
     async def run() -> Outcome:
@@ -70,7 +78,8 @@ def tried(lab: Standing, source: str, destination: str, protocol: int, port: int
             for name in names:
                 message = Add(name=name, namespace=str(lab.path(name)), ports=LISTENERS)
                 assert not (await listeners.add(message)).error
-            (outcome,) = await try_flows([lab.flow(source, destination, protocol, port)])
+            flow = lab.flow(source, destination, protocol, port, size_bytes=size_bytes)
+            (outcome,) = await try_flows([flow])
             return outcome
         finally:
             for name in names:
@@ -169,6 +178,24 @@ def test_too_long(clouds: Standing, source: str, error: str) -> None:
     )
 
     assert (0, error) == (result.received, result.error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        pytest.param("azure-1", "198.18.0.10", id="azure-to-the-world"),
+        pytest.param("azure-2", "fd00:198:18::10", id="azure-to-the-world-ipv6"),
+        pytest.param("azure-1", "10.3.0.12", id="azure-inside"),
+        pytest.param("aws-1", "198.18.0.10", id="9001-to-1500"),
+        pytest.param("branch-1", "198.18.0.10", id="branch"),
+    ],
+)
+def test_tcp_of_hosts(clouds: Standing, source: str, destination: str) -> None:
+    """A host's own TCP carries a megabyte both ways wherever it is: agents reach their server."""
+    outcome = tried(clouds, source, destination, TCP, 22, size_bytes=1_000_000)
+
+    assert isinstance(outcome, Allowed)
 
 
 def ipip_packet(payload: bytes) -> bytes:

@@ -58,21 +58,36 @@ def _port_chains(cloud: Cloud) -> Iterator[str]:
     if cloud.provider is Provider.AZURE:
         yield from ("  " + rule for rule in _AZURE_RULES)
     if cloud.silent_drop_over:
-        # nftables counts the IPv6 payload without its fixed header of 40 bytes.
-        yield f'  iifname "p-*" ip length > {cloud.silent_drop_over} counter drop'
-        yield f'  iifname "p-*" ip6 length > {cloud.silent_drop_over - 40} counter drop'
+        yield from (f'  iifname "p-*" {rule}' for rule in _length_rules(cloud.silent_drop_over))
     for node in cloud.nodes:
         yield from ("  " + rule for rule in _source_rules(cloud, node))
     yield "}"
     yield "chain to-node {"
     yield "  type filter hook postrouting priority 0; policy accept;"
     if cloud.silent_drop_over:
-        yield f'  oifname "p-*" ip length > {cloud.silent_drop_over} counter drop'
-        yield f'  oifname "p-*" ip6 length > {cloud.silent_drop_over - 40} counter drop'
+        yield from (f'  oifname "p-*" {rule}' for rule in _length_rules(cloud.silent_drop_over))
     if cloud.spoofing is Spoofing.ADDRESS:
         for node in cloud.nodes:
             yield from ("  " + rule for rule in _destination_rules(node))
     yield "}"
+
+
+def _length_rules(longest: int) -> Iterator[str]:
+    """Drop IP packets over *longest* bytes in silence, yet let a host's own TCP work.
+
+    As such platforms do: ordinary TCP has always worked there, so its segments are kept small
+    enough on the way; everything else (tunnels above all) finds the limit by losing packets.
+    """
+    syn = "tcp flags & (syn | rst) == syn"
+    for family, headers in (("ip", 20 + 20), ("ip6", 40 + 20)):
+        most = longest - headers
+        yield (
+            f"meta protocol {family} {syn} tcp option maxseg size > {most} "
+            f"tcp option maxseg size set {most}"
+        )
+    yield f"ip length > {longest} counter drop"
+    # nftables has the IPv6 payload's length, without the fixed header of 40 bytes.
+    yield f"ip6 length > {longest - 40} counter drop"
 
 
 _AZURE_RULES = (
@@ -170,8 +185,7 @@ def _forward_chain(cloud: Cloud) -> Iterator[str]:
     for protocol in cloud.drop_protocols:
         yield f"  ip protocol {protocol} counter drop"
     if cloud.silent_drop_over:
-        yield f"  ip length > {cloud.silent_drop_over} counter drop"
-        yield f"  ip6 length > {cloud.silent_drop_over - 40} counter drop"
+        yield from (f"  {rule}" for rule in _length_rules(cloud.silent_drop_over))
     yield f'  oifname "wan0" ip daddr {{ {_PRIVATE} }} counter drop'
     yield "  ct state established,related accept"
     if cloud.nat.kind is NatKind.NONE:

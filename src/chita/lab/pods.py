@@ -176,9 +176,11 @@ async def _serve(listener: socket.socket, name: str) -> Callable[[], None]:
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that goes away is its own affair.
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
-            await _answer_stream(reader, writer, name)
-        writer.close()
+        try:
+            with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+                await _answer_stream(reader, writer, name)
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(converse, sock=listener, backlog=_BACKLOG)
     return server.close
