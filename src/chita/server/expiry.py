@@ -6,8 +6,10 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from chita.errors import ChitaError
 from chita.server.registry import Options, Preconditions
 from chita.server.status import RefusedError
+from chita.telemetry.log import logger
 
 if TYPE_CHECKING:
     from chita.server.kinds import Kind
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(hours=1)
 SWEEP_EVERY_S = 300.0
+log = logger("server")
 FIELDS = ("lastTimestamp", "eventTime", "firstTimestamp")
 
 
@@ -37,6 +40,9 @@ async def sweep(registry: Registry, kind: Kind, before: datetime) -> None:
             await registry.delete(kind, key.namespace, key.name, asked, Options())
         except RefusedError:  # it occurred again meanwhile, or somebody deleted it
             continue
+        except ChitaError as error:  # the disk is full: the next sweep tries again
+            log.warning("events not expired", why=str(error))
+            return
 
 
 def _last_seen(stored: Stored) -> datetime:

@@ -26,10 +26,34 @@ from chita.store.memory import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS = st.sampled_from(
-    ["name", "labels", "annotations", "finalizers", "ownerReferences", "managedFields", "spec"]
-    + ["status", "metadata", "containers", "ports", "port", "clusterIP", "clusterIPs", "type"]
-    + ["ipFamilies", "ipFamilyPolicy", "selector", "tier", "types", "ingress", "conditions"]
-    + ["$patch", "$retainKeys", "$setElementOrder/ports", "$deleteFromPrimitiveList/finalizers"]
+    [
+        "name",
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "managedFields",
+        "spec",
+        "status",
+        "metadata",
+        "containers",
+        "ports",
+        "port",
+        "clusterIP",
+        "clusterIPs",
+        "type",
+        "ipFamilies",
+        "ipFamilyPolicy",
+        "selector",
+        "tier",
+        "types",
+        "ingress",
+        "conditions",
+        "$patch",
+        "$retainKeys",
+        "$setElementOrder/ports",
+        "$deleteFromPrimitiveList/finalizers",
+    ]
 )
 SCALARS = st.sampled_from([None, True, 0, -1, 1.5, "", "x", "delete", "10.96.0.1", "IPv4", "None"])
 JSON = st.recursive(
