@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 
 from chita.dataplane.netlink.links import InterfaceAddress, Link, Links, VxlanParameters
 from chita.dataplane.netlink.neighbours import ForwardingEntries, Neighbours
@@ -16,7 +17,7 @@ from chita.dataplane.netlink.offload import TxChecksum, put_tx_checksum
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.plan import apply, plan, sync
 from chita.desired.tunnels import Vxlan
-from chita.errors import KernelError
+from chita.errors import KernelError, UnsupportedError
 from chita.model.net import Address
 
 
@@ -44,7 +45,8 @@ def sync_vxlan(
     """
     links = Links(socket)
     link = _put_device(desired, links)
-    put_tx_checksum(desired.device, tx_checksum, namespace=socket.namespace)
+    with suppress(UnsupportedError):  # a device that leaves no choice
+        put_tx_checksum(desired.device, tx_checksum, namespace=socket.namespace)
     refused = sync_addresses(desired.addresses, links, link.index)
     vteps = desired.vteps.values()
     # Forwarding first: a neighbour whose frames go nowhere would drop what it attracts.
