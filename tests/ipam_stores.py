@@ -12,6 +12,7 @@ from chita.errors import ApiError
 from chita.ipam.affinity import BlockAffinity
 from chita.ipam.allocator import AssignRequest
 from chita.ipam.block import IPAMBlock
+from chita.ipam.configuration import IPAMConfiguration
 from chita.ipam.handle import IPAMHandle
 from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.objects import T, decode, encode
@@ -48,6 +49,9 @@ class RacingStore:
     async def _yield(self) -> None:
         for _ in range(self._random.randrange(4)):
             await asyncio.sleep(0)
+
+    async def configuration(self) -> IPAMConfiguration:
+        return await self._store.configuration()
 
     async def get(self, kind: type[T], name: str) -> Held[T] | None:
         await self._yield()
@@ -101,6 +105,9 @@ class FailingStore:
         if self._is_crash:
             raise CrashError
         raise ApiError("no answer in time")
+
+    async def configuration(self) -> IPAMConfiguration:
+        return await self._store.configuration()
 
     async def get(self, kind: type[T], name: str) -> Held[T] | None:
         return await self._store.get(kind, name)

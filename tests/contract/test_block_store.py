@@ -15,6 +15,7 @@ from chita.errors import ConflictError
 from chita.ipam.affinity import AffinityState, BlockAffinity
 from chita.ipam.allocator import Allocator
 from chita.ipam.block import IPAMBlock, assign, host_affinity, new_block
+from chita.ipam.configuration import IPAMConfiguration
 from chita.ipam.handle import IPAMHandle, covering
 from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.objects import IPAMValue
@@ -129,6 +130,13 @@ def test_a_node_lists_its_own_affinities(run: Callable[[Suite], None]) -> None:
         await second.create(BlockAffinity(node="node-2", cidr=other, state=AffinityState.CONFIRMED))
         assert await first.list(BlockAffinity, node="node-1") == [mine]
         assert len(await first.list(BlockAffinity)) == 2
+
+    run(suite)
+
+
+def test_no_configuration_object_means_the_defaults(run: Callable[[Suite], None]) -> None:
+    async def suite(store: BlockStore, _: BlockStore) -> None:
+        assert await store.configuration() == IPAMConfiguration()
 
     run(suite)
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from chita.api.kinds import CALICO, Resource
 from chita.errors import ConflictError, NotFoundError
 from chita.ipam.affinity import node_label
+from chita.ipam.configuration import NAME, IPAMConfiguration, configuration
 from chita.ipam.objects import NODE_LABEL, Object, T, decode, encode
 from chita.ipam.store import Held
 
@@ -45,6 +46,13 @@ class ApiBlockStore:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    async def configuration(self) -> IPAMConfiguration:
+        """Return the configuration in force now; defaults when there is no such object."""
+        try:
+            return configuration(await self._client.get(CALICO["IPAMConfiguration"], NAME))
+        except NotFoundError:
+            return IPAMConfiguration()
 
     async def get(self, kind: type[T], name: str) -> Held[T] | None:
         """Return the value *name* of *kind*, or None."""

@@ -37,15 +37,6 @@ from chita.model.net import Address, Cidr, Family
 R = TypeVar("R")
 
 
-class AllocatorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The v3 IPAMConfiguration, with its defaults."""
-
-    strict_affinity: bool = False
-    """Never take an address from a block of another node."""
-    auto_allocate_blocks: bool = True
-    max_blocks_per_host: int = 20
-
-
 class AssignRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One address of each family in *pools*, for *handle*."""
 
@@ -66,12 +57,10 @@ class Allocator:
         self,
         store: BlockStore,
         node: str,
-        settings: AllocatorSettings | None = None,
         pause: Pause = jittered_pause,
     ) -> None:
         self._store = store
         self._node = node
-        self._settings = settings or AllocatorSettings()
         self._pause = pause
         self._own = OwnBlocks(store, node, pause)
         self._handles: dict[str, Held[IPAMHandle]] = {}
@@ -177,7 +166,7 @@ class Allocator:
             await self._own.reload()
             if (cidr := self._own_with_room(slot)) is not None:
                 return cidr
-            settings = self._settings
+            settings = await self._store.configuration()
             if settings.auto_allocate_blocks and len(self._own) < settings.max_blocks_per_host:
                 for pool in slot.pools:
                     claimed = await self._own.claim_any(pool, slot.request.reserved)
@@ -190,7 +179,7 @@ class Allocator:
         names = ", ".join(pool.name for pool in slot.pools) or "none"
         raise ExhaustedError(
             f"no free IPv{slot.family} address for node {self._node} (pools tried: {names}); "
-            "add an IPPool, or look for leaked addresses with `chita ipam check`"
+            "add an IPPool; addresses of pods that are gone come back after the grace period"
         )
 
     def _own_with_room(self, slot: _Slot) -> Cidr | None:
@@ -225,12 +214,15 @@ class Allocator:
             held = await self._store.get(IPAMBlock, cidr_name(cidr))
             if held is None:
                 await self._own.claim(cidr)
-            elif self._settings.strict_affinity and held.value.node != self._node:
+            elif held.value.node != self._node and await self._is_strict():
                 raise ExhaustedError(
                     f"{address} is in {cidr}, a block of node {held.value.node}, "
                     "and strictAffinity keeps this node from borrowing"
                 )
         return cidr
+
+    async def _is_strict(self) -> bool:
+        return (await self._store.configuration()).strict_affinity
 
     async def _take(self, cidr: Cidr, slot: _Slot) -> Address | None:
         """Take an address of *cidr*; None when it has none left or is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from chita.errors import ConflictError
+from chita.ipam.configuration import IPAMConfiguration
 from chita.ipam.objects import IPAMValue, T
 from chita.ipam.store import Held
 
@@ -12,9 +13,14 @@ from chita.ipam.store import Held
 class MemoryBlockStore:
     """Keeps values by kind and name; several allocators may share one, as they share an API."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: IPAMConfiguration | None = None) -> None:
+        self._configuration = configuration or IPAMConfiguration()
         self._values: dict[tuple[str, str], Held[IPAMValue]] = {}
         self._version = 0
+
+    async def configuration(self) -> IPAMConfiguration:
+        """Return the configuration it was made with."""
+        return self._configuration
 
     async def get(self, kind: type[T], name: str) -> Held[T] | None:
         """Return the value *name* of *kind*, or None."""

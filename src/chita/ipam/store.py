@@ -10,6 +10,7 @@ from typing import Generic, Protocol
 
 import msgspec
 
+from chita.ipam.configuration import IPAMConfiguration
 from chita.ipam.objects import T
 
 
@@ -26,6 +27,9 @@ class BlockStore(Protocol):
     It may be lost half-way: after any error but the named ones it is unknown whether a write
     happened.
     """
+
+    async def configuration(self) -> IPAMConfiguration:
+        """Return the configuration in force now."""
 
     async def get(self, kind: type[T], name: str) -> Held[T] | None:
         """Return the value *name* of *kind*, or None."""

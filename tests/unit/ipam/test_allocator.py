@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from chita.errors import ApiError, ExhaustedError
 from chita.ipam.affinity import AffinityState, BlockAffinity
-from chita.ipam.allocator import Allocator, AllocatorSettings
+from chita.ipam.allocator import Allocator
 from chita.ipam.block import IPAMBlock, Release
+from chita.ipam.configuration import IPAMConfiguration, configuration
 from chita.ipam.handle import IPAMHandle
 from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.objects import T
@@ -33,10 +34,8 @@ from ipam_stores import (
 )
 
 
-def allocator(
-    store: BlockStore, node: str = "node-1", limits: AllocatorSettings | None = None
-) -> Allocator:
-    return Allocator(store, node, limits, no_pause)
+def allocator(store: BlockStore, node: str = "node-1") -> Allocator:
+    return Allocator(store, node, no_pause)
 
 
 class CountingStore(MemoryBlockStore):
@@ -155,22 +154,21 @@ def test_borrowing_when_no_block_is_left() -> None:
 
 def test_strict_affinity_does_not_borrow() -> None:
     async def scenario() -> None:
-        store = MemoryBlockStore()
+        store = MemoryBlockStore(IPAMConfiguration(strict_affinity=True))
         first = allocator(store, "node-1")
         for index in range(13):
             await first.assign(request(f"a{index}"))
-        strict = AllocatorSettings(strict_affinity=True)
         with pytest.raises(ExhaustedError, match="node-2"):
-            await allocator(store, "node-2", strict).assign(request("b", "node-2"))
+            await allocator(store, "node-2").assign(request("b", "node-2"))
 
     asyncio.run(scenario())
 
 
 def test_the_block_cap_makes_a_node_borrow() -> None:
     async def scenario() -> dict[Cidr, str | None]:
-        store = MemoryBlockStore()
+        store = MemoryBlockStore(IPAMConfiguration(max_blocks_per_host=2))
         await allocator(store, "node-2").assign(request("b", "node-2"))
-        capped = allocator(store, "node-1", AllocatorSettings(max_blocks_per_host=2))
+        capped = allocator(store, "node-1")
         for index in range(5):  # one block of each family holds four
             await capped.assign(request(f"a{index}"))
         return {held.value.cidr: held.value.node for held in await store.list(IPAMBlock)}
@@ -178,6 +176,35 @@ def test_the_block_cap_makes_a_node_borrow() -> None:
     owners = asyncio.run(scenario())
 
     assert sorted(filter(None, owners.values())) == ["node-1"] * 2 + ["node-2"] * 2
+
+
+def test_strict_affinity_holds_for_fixed_addresses_too() -> None:
+    async def scenario() -> None:
+        store = MemoryBlockStore(IPAMConfiguration(strict_affinity=True))
+        (theirs, _) = await allocator(store, "node-1").assign(request("a"))
+        wanted = msgspec.structs.replace(request("b", "node-2"), addresses=(theirs + 1,))
+        with pytest.raises(ExhaustedError, match="strictAffinity"):
+            await allocator(store, "node-2").assign(wanted)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        pytest.param({}, IPAMConfiguration(), id="absent"),
+        pytest.param({"spec": {"maxBlocksPerHost": 0}}, IPAMConfiguration(), id="zero-is-20"),
+        pytest.param(
+            {"spec": {"strictAffinity": True, "maxBlocksPerHost": 3, "autoAllocateBlocks": False}},
+            IPAMConfiguration(
+                strict_affinity=True, max_blocks_per_host=3, auto_allocate_blocks=False
+            ),
+            id="all",
+        ),
+    ],
+)
+def test_configuration(item: dict[str, object], expected: IPAMConfiguration) -> None:
+    assert configuration(item) == expected
 
 
 @pytest.mark.parametrize(
