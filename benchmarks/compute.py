@@ -36,7 +36,7 @@ from chita.model.policy import (
     PolicyKind,
     Rule,
 )
-from chita.model.selector import Selector, and_, equals, in_
+from chita.model.selector import Selector, all_, and_, equals, in_
 
 NODE = "measured"
 APPS = 100
@@ -154,6 +154,19 @@ def world(pods: int, policies: int, local: int) -> ClusterState:
     return fold(ClusterState(), map(Put, entities))
 
 
+def global_policy() -> Policy:
+    """Return a policy that applies to every pod and names every pod as a peer."""
+    return Policy(
+        kind=PolicyKind.GLOBAL_NETWORK_POLICY,
+        namespace="",
+        name="everybody",
+        order=1.0,
+        selector=all_(),
+        types=frozenset(Direction),
+        ingress=(Rule(action=Action.PASS, source=EntityRule(selector=all_())),),
+    )
+
+
 def changes(pods: int, policies: int, local: int, repeats: int) -> Iterator[tuple[str, Change]]:
     """Yield changes of every kind; each is undone by a later one."""
     for i in range(repeats):
@@ -166,6 +179,8 @@ def changes(pods: int, policies: int, local: int, repeats: int) -> Iterator[tupl
         yield "policy rules", Put(policy(which, port=9090))
         yield "policy removed", Remove(Policy, policy(which).key)
         yield "policy added", Put(policy(which))
+        yield "global policy added", Put(global_policy())
+        yield "global policy removed", Remove(Policy, global_policy().key)
         yield "namespace labels", Put(profile(i % NAMESPACES, team=(i + 3) % 10))
         yield "namespace labels", Put(profile(i % NAMESPACES))
 

@@ -92,7 +92,7 @@ class IncrementalPolicy:
             self._take(type_, key)
         self._endpoints.refresh()
         names = {type_: {key for of, key in touched if of is type_} for type_ in (Policy, Profile)}
-        self._policies.refresh(self._endpoints.policies.keys(), names[Policy])
+        self._policies.refresh(self._endpoints.policies, names[Policy])
         self._profiles.refresh(self._endpoints.profiles.keys(), names[Profile])
         self._sets.refill()
         self.state = self._assembled()

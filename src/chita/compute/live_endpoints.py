@@ -18,14 +18,12 @@ from chita.model.policy import Direction, Policy, Tier
 
 
 class ClassPolicy(msgspec.Struct, frozen=True):
-    """The policies that apply to all members of a class."""
+    """The policies that apply to all members of a class, or of several."""
 
     ingress: tuple[TierPolicies, ...]
     egress: tuple[TierPolicies, ...]
-
-    def policies(self) -> set[str]:
-        """Return the keys of the policies."""
-        return {key for tier in (*self.ingress, *self.egress) for key in tier.policies}
+    policies: frozenset[str]
+    """Their keys."""
 
 
 class LiveEndpoints:
@@ -34,14 +32,14 @@ class LiveEndpoints:
     Attributes:
         selection: workloads by interface, and the selectors of policies under the policies' keys.
         endpoints: by interface; a new dict whenever one of them is another.
-        policies: keys of the policies in use, with how many classes use each.
+        policies: keys of the policies in use.
         profiles: names of the profiles in use, with how many endpoints use each.
     """
 
     def __init__(self, tiers: Mapping[str, Tier]) -> None:
         self.selection: Selection[WorkloadEndpoint] = Selection()
         self.endpoints: dict[str, EndpointPolicy] = {}
-        self.policies: Counter[str] = Counter()
+        self.policies: frozenset[str] = frozenset()
         self.profiles: Counter[str] = Counter()
         self._tiers = tiers
         self._known: dict[str, Policy] = {}
@@ -115,35 +113,40 @@ class LiveEndpoints:
             stale |= self.selection.selected(key)
         self._stale_policies.clear()
         interfaces, self._stale_interfaces = self._stale_interfaces, set()
-        for each in stale:
-            if self._refresh_class(each):
-                interfaces.update(each.members)
+        shared: dict[frozenset[str], ClassPolicy] = {}
+        others = [each for each in stale if self._refresh_class(each, shared)]
+        for each in others:
+            interfaces.update(each.members)
+        if others:
+            distinct = {id(its): its for its in self._by_class.values()}.values()
+            self.policies = frozenset().union(*[its.policies for its in distinct])
         self.endpoints = self._refreshed(interfaces)
 
-    def _refresh_class(self, each: LabelClass[WorkloadEndpoint]) -> bool:
-        """Find the policies of *each* again; return whether they are others."""
+    def _refresh_class(
+        self, each: LabelClass[WorkloadEndpoint], shared: dict[frozenset[str], ClassPolicy]
+    ) -> bool:
+        """Find the policies of *each* again; return whether they are others.
+
+        *shared* has those found so far: classes that the same policies select share them.
+        """
+        if not each.members:
+            return self._by_class.pop(each, None) is not None
+        keys = frozenset(self.selection.selectors_of(each))
+        new = shared.get(keys)
+        if new is None:
+            new = shared[keys] = self._class_policy(keys)
         old = self._by_class.get(each)
-        new = self._class_policy(each) if each.members else None
         if new == old:
             return False
-        if old is not None:
-            for key in old.policies():
-                self.policies[key] -= 1
-                if not self.policies[key]:
-                    del self.policies[key]
-            del self._by_class[each]
-        if new is not None:
-            self.policies.update(new.policies())
-            self._by_class[each] = new
+        self._by_class[each] = new
         return True
 
-    def _class_policy(self, each: LabelClass[WorkloadEndpoint]) -> ClassPolicy:
-        keys = sorted(self.selection.selectors_of(each), key=self._places.__getitem__)
-        ordered = [self._known[key] for key in keys]
-        return ClassPolicy(
-            tier_policies(ordered, self._tiers, Direction.INGRESS),
-            tier_policies(ordered, self._tiers, Direction.EGRESS),
-        )
+    def _class_policy(self, keys: frozenset[str]) -> ClassPolicy:
+        ordered = [self._known[key] for key in sorted(keys, key=self._places.__getitem__)]
+        ingress = tier_policies(ordered, self._tiers, Direction.INGRESS)
+        egress = tier_policies(ordered, self._tiers, Direction.EGRESS)
+        used = {key for tier in (*ingress, *egress) for key in tier.policies}
+        return ClassPolicy(ingress, egress, frozenset(used))
 
     def _refreshed(self, interfaces: Iterable[str]) -> dict[str, EndpointPolicy]:
         news: dict[str, EndpointPolicy | None] = {}
