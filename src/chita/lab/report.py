@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -102,6 +103,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
+def picture(console: Console, title: str) -> str:
+    """Return what was printed on *console*, which recorded it, as SVG that loads nothing."""
+    svg = console.export_svg(title=title)
+    # Rich names fonts on the web; a page in a repository must not call anybody.
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+
+
 def print_report(report: Report, console: Console) -> None:
     """Print *report* for eyes: clouds, links, the policy matrix, and what disagrees."""
     console.print(_clouds(report))
@@ -120,13 +128,9 @@ def _clouds(report: Report) -> RenderableType:
     for location, nodes in sorted(by_location.items()):
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         for node in nodes:
-            role = Text("gateway", "yellow") if node.is_gateway else Text("NAT", "dim")
-            table.add_row(
-                Text(node.name, "bold"),
-                node.private,
-                node.public or role,
-                f"{node.pods} pods",
-            )
+            way_in = Text(node.public or "behind NAT", "" if node.public else "dim")
+            role = Text("gateway" if node.is_gateway else "", "yellow")
+            table.add_row(Text(node.name, "bold"), node.private, way_in, f"{node.pods} pods", role)
         panels.append(Panel(table, title=location, title_align="left", border_style="cyan"))
     return Columns(panels)
 
@@ -135,9 +139,9 @@ def _link_matrix(report: Report) -> RenderableType:
     names = [node.name for node in report.nodes]
     links = {(link.source, link.destination): link for link in report.links}
     table = Table(
-        title="links: round trip in ms, MTU in bytes",
-        caption="[green]R[/] routed  [cyan]V[/] VXLAN  [blue]W[/] WireGuard  "
-        "[magenta]G[/] relayed by a gateway",
+        title="links: path, round trip in ms / MTU in bytes",
+        caption="[green]R = routed[/], [cyan]V = VXLAN[/], [blue]W = WireGuard[/], "
+        "[magenta]G = relayed by a gateway[/]",
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -159,7 +163,7 @@ def _link_cell(link: LinkLine | None) -> Text:
         return Text(f"{_PATH_MARKS[link.kind]} lost", "bold red")
     mtu_style = "bold red" if link.mtu_ok is False else "dim"
     return Text.assemble(
-        (f"{_PATH_MARKS[link.kind]} {link.rtt_ms:.1f}", style), (f" {link.mtu_bytes}", mtu_style)
+        (f"{_PATH_MARKS[link.kind]} {link.rtt_ms:.1f}", style), (f"/{link.mtu_bytes}", mtu_style)
     )
 
 

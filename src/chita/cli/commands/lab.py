@@ -124,7 +124,7 @@ def test(output: str, svg: Path | None) -> None:
     import msgspec
     from rich.console import Console
 
-    from chita.lab.report import print_report
+    from chita.lab.report import picture, print_report
     from chita.lab.trial import run_trials
 
     report = run_trials(_running())
@@ -134,7 +134,7 @@ def test(output: str, svg: Path | None) -> None:
         console = Console(record=svg is not None, width=None if svg is None else 132)
         print_report(report, console)
         if svg is not None:
-            svg.write_text(console.export_svg(title="chita lab test"))
+            svg.write_text(picture(console, "chita lab test"))
     sys.exit(1 if report.disagreements or report.broken_links else 0)
 
 
