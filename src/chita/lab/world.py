@@ -36,8 +36,10 @@ CLUSTER_SCOPED = frozenset(
 )  # fmt: skip
 
 _RUNS: dict[str, frozenset[str]] = {
-    "": frozenset({"Namespace", "Node", "Pod", "Service", "ServiceAccount"}) | WORKLOAD_KINDS,
-    "apps": WORKLOAD_KINDS,
+    "": frozenset(
+        {"Namespace", "Node", "Pod", "ReplicationController", "Service", "ServiceAccount"}
+    ),
+    "apps": WORKLOAD_KINDS - {"ReplicationController"},
     "discovery.k8s.io": frozenset({"EndpointSlice"}),
     "networking.k8s.io": frozenset({"NetworkPolicy"}),
     "policy.networking.k8s.io": frozenset({"ClusterNetworkPolicy"}),
@@ -54,6 +56,12 @@ _RUNS: dict[str, frozenset[str]] = {
     "chita.dev": frozenset({"FabricConfiguration", "FabricNode", "Location", "Underlay"}),
 }  # fmt: skip
 """What a world may hold, by API group."""
+
+_VERSIONS = {
+    "": "v1", "apps": "v1", "discovery.k8s.io": "v1", "networking.k8s.io": "v1",
+    "policy.networking.k8s.io": "v1alpha2", "projectcalico.org": "v3", "chita.dev": "v1alpha1",
+}  # fmt: skip
+"""The version that is read of each of those groups."""
 
 _SKIPPED: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -161,17 +169,12 @@ def _known(
     kept: dict[tuple[str, str, str, str], Entry] = {}
     for entry in entries:
         group = entry.api_version.rpartition("/")[0]
-        runs, skipped = _RUNS.get(group), _SKIPPED.get(group, frozenset())
-        if (mistake := _malformed(entry)) is not None:
+        mistake = _malformed(entry) or _unknown(entry, group)
+        if mistake is not None:
             problems.append(mistake)
-        elif runs is None or entry.kind in skipped:
+        elif group not in _RUNS or entry.kind in _SKIPPED.get(group, ()):
             message = f"the lab does not run {entry.kind} of {entry.api_version}; skipped"
             notices.append(_notice(entry, message))
-        elif entry.kind not in runs:
-            near = difflib.get_close_matches(entry.kind, runs, n=1)
-            mend = near[0] if near else "one of " + ", ".join(sorted(runs))
-            message = f"{entry.api_version} has no kind '{entry.kind}'; write {mend}"
-            problems.append(entry.problem("kind", message))
         else:
             whole = _with_namespace(entry)
             key = (group, whole.kind, whole.namespace, whole.name)
@@ -210,6 +213,45 @@ def _malformed(entry: Entry) -> WorldProblem | None:
     except ConvertError as error:
         return entry.problem(error.field, error.message)
     return None
+
+
+def _unknown(entry: Entry, group: str) -> WorldProblem | None:
+    """Return why *entry* can neither be run nor be skipped in silence.
+
+    A policy that is left out would leave its pods open: one of a group or version that nobody
+    reads here is a problem, whoever may read it elsewhere.
+    """
+    runs = _RUNS.get(group)
+    if runs is None:
+        return _foreign_policy(entry)
+    if entry.kind in _SKIPPED.get(group, ()):
+        return None
+    if entry.kind not in runs:
+        near = difflib.get_close_matches(entry.kind, runs, n=1)
+        mend = near[0] if near else "one of " + ", ".join(sorted(runs))
+        message = f"{entry.api_version} has no kind '{entry.kind}'; write {mend}"
+        return entry.problem("kind", message)
+    if entry.api_version != (version := _version(group)):
+        message = f"'{entry.api_version}' is not read; write {version}"
+        return entry.problem("apiVersion", message)
+    return None
+
+
+def _foreign_policy(entry: Entry) -> WorldProblem | None:
+    """Return what to write instead of a policy of a group that is not read."""
+    for group, kinds in _RUNS.items():
+        if "Policy" in entry.kind and entry.kind in kinds:
+            message = f"'{entry.api_version}' is not read; write {_version(group)}"
+            return entry.problem("apiVersion", message)
+    if "NetworkPolicy" in entry.kind:
+        message = f"{entry.kind} is not read; write a NetworkPolicy of networking.k8s.io/v1"
+        return entry.problem("kind", message)
+    return None
+
+
+def _version(group: str) -> str:
+    """Return the API version that is read of *group*."""
+    return f"{group}/{_VERSIONS[group]}" if group else _VERSIONS[group]
 
 
 def _with_namespace(entry: Entry) -> Entry:

@@ -59,6 +59,26 @@ GOOD = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: []
             "projectcalico.org/v3 has no kind 'Wall'; write one of BGPConfiguration",
             id="no-such-kind",
         ),
+        pytest.param(
+            "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: x}",
+            "'crd.projectcalico.org/v1' is not read; write projectcalico.org/v3",
+            id="policy-of-another-group",
+        ),
+        pytest.param(
+            "apiVersion: networking.k8s.io/v1beta1\nkind: NetworkPolicy\nmetadata: {name: x}",
+            "'networking.k8s.io/v1beta1' is not read; write networking.k8s.io/v1",
+            id="policy-of-another-version",
+        ),
+        pytest.param(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}",
+            "CiliumNetworkPolicy is not read; write a NetworkPolicy of networking.k8s.io/v1",
+            id="policy-of-another-product",
+        ),
+        pytest.param(
+            "apiVersion: v1\nkind: Deployment\nmetadata: {name: x}",
+            "v1 has no kind 'Deployment'; write one of Namespace",
+            id="kind-of-another-group",
+        ),
         pytest.param(GOOD, "is written twice, first at w.yaml:1 (document 1)", id="twice"),
         pytest.param(
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {nodeName: mars}",
