@@ -59,6 +59,7 @@ class Inquiry:
     """Answers questions about one world; what repeats is looked up once."""
 
     def __init__(self, world: World) -> None:
+        self._world = world
         self.cluster = world.cluster
         self.listeners = world.listeners
         self.evaluator = Evaluator(world.cluster)
@@ -78,11 +79,11 @@ class Inquiry:
         """Return every flow that *question* means: one, or one for each endpoint of a service."""
         sender = self._sources.get(question.from_)
         if sender is None:
-            sender = self._sources[question.from_] = source(self.cluster, question.from_)
+            sender = self._sources[question.from_] = source(self._world, question.from_)
         namespace = question.from_.partition("/")[0] if "/" in question.from_ else "default"
         party = self._destinations.get((namespace, question.to))
         if party is None:
-            party = destination(self.cluster, question.to, namespace=namespace)
+            party = destination(self._world, question.to, namespace=namespace)
             self._destinations[namespace, question.to] = party
         match party:
             case ServiceEnd(service):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from chita.convert.world import World
 from chita.errors import InputError, NotFoundError, ParseError
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
@@ -30,22 +31,22 @@ class ServiceEnd(msgspec.Struct, frozen=True):
 Party = End | ServiceEnd
 
 
-def source(cluster: ClusterState, text: str) -> End:
+def source(world: World, text: str) -> End:
     """Return who *text* names as the sender.
 
     Raises:
         NotFoundError: there is no such pod or node, or it has no address.
         InputError: *text* names a service, or nothing at all.
     """
-    end = _end(cluster, text)
+    end = _end(world, text)
     if end is not None:
         return end
     if "/" in text and not text.startswith("svc:"):
-        raise NotFoundError(f"there is no pod {text}{_near(cluster, text)}")
+        raise NotFoundError(f"there is no pod {text}{_near(world.cluster, text)}")
     raise InputError(f"'{text}' cannot send; write namespace/pod, host:node or an address")
 
 
-def destination(cluster: ClusterState, text: str, *, namespace: str = "default") -> Party:
+def destination(world: World, text: str, *, namespace: str = "default") -> Party:
     """Return who *text* names as the receiver; a bare service name is one of *namespace*.
 
     A pod wins over a service of the same name; ``svc:`` says that the service is meant.
@@ -54,22 +55,26 @@ def destination(cluster: ClusterState, text: str, *, namespace: str = "default")
         NotFoundError: there is no such pod, node or service, or it has no address.
         InputError: *text* has none of the forms.
     """
-    end = _end(cluster, text)
+    end = _end(world, text)
     if end is not None:
-        return _service_at(cluster, end)
-    service = _service(cluster, text, namespace)
+        return _service_at(world.cluster, end)
+    service = _service(world.cluster, text, namespace)
     if service is not None:
         return ServiceEnd(service)
     if "/" in text:
         what = "service" if text.startswith("svc:") else "pod or service"
-        raise NotFoundError(f"there is no {what} {text.removeprefix('svc:')}{_near(cluster, text)}")
+        raise NotFoundError(
+            f"there is no {what} {text.removeprefix('svc:')}{_near(world.cluster, text)}"
+        )
     raise NotFoundError(f"there is nothing named '{text}'; write {FORMS}")
 
 
-def _end(cluster: ClusterState, text: str) -> End | None:
+def _end(world: World, text: str) -> End | None:
     if text.startswith("host:"):
-        return _host(cluster, text)
-    workload = cluster.workloads.get(text)
+        return _host(world.cluster, text)
+    if text in world.host_pods:
+        return _host(world.cluster, f"host:{world.host_pods[text]}")
+    workload = world.cluster.workloads.get(text)
     if workload is not None:
         if not workload.addresses:
             raise NotFoundError(f"pod {text} has no address: no pool may give it one")

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from chita.cli.files import read_texts
-from chita.convert.world import World, cluster_from_objects, listeners
+from chita.convert.world import World, cluster_from_objects, host_pods, listeners
 from chita.errors import InputError
 from chita.lab.documents import Entry, WorldProblem, read_documents
 from chita.model.cluster import ClusterState
@@ -105,7 +105,11 @@ def _running_world(kubeconfig: Path | None) -> World:
     async def read(client: ApiClient) -> World:
         cluster = await read_cluster(client)
         pods = await client.list(resource_named("pods"))
-        return World(cluster=cluster, listeners=listeners(cluster, pods.items))
+        return World(
+            cluster=cluster,
+            listeners=listeners(cluster, pods.items),
+            host_pods=host_pods(pods.items),
+        )
 
     return connected(kubeconfig, read)
 

@@ -60,6 +60,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     cluster: ClusterState
     listeners: dict[str, tuple[tuple[int, int], ...]] = {}
     """Protocol and number of each port that a pod's containers declare, by the endpoint's key."""
+    host_pods: dict[str, str] = {}
+    """The node of each pod on its host's network, by ``namespace/name``."""
     problems: tuple[ObjectProblem, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -130,9 +132,11 @@ def cluster_from_objects(objects: Sequence[Object], *, before: ClusterState | No
     _place(found)
     _imply_accounts_and_namespaces(found)
     cluster = _cluster(found, before or ClusterState())
+    pods = [pod for _, pod in found.of_kind("", "Pod")]
     return World(
         cluster=cluster,
-        listeners=listeners(cluster, [pod for _, pod in found.of_kind("", "Pod")]),
+        listeners=listeners(cluster, pods),
+        host_pods=host_pods(pods),
         problems=tuple(found.problems),
         notices=tuple(found.notices),
     )
@@ -148,6 +152,19 @@ def listeners(
         key = f"{metadata.in_namespace}/{metadata.name}"
         if key in cluster.workloads:
             found[key] = container_ports(Field(pod)["spec"])
+    return found
+
+
+def host_pods(pods: Iterable[Object]) -> dict[str, str]:
+    """Return the node of each of *pods* that is on its host's network: it is that node, to policy.
+
+    Pods without a node are left out.
+    """
+    found: dict[str, str] = {}
+    for pod in pods:
+        metadata, spec = Metadata(Field(pod)), pod.get("spec") or {}
+        if spec.get("hostNetwork") is True and (node := _node_name(pod)):
+            found[f"{metadata.in_namespace}/{metadata.name}"] = node
     return found
 
 

@@ -226,3 +226,15 @@ def test_families_that_differ(tmp_path: Path) -> None:
 
     assert "IPv6 fares otherwise: deny" in run("-f", str(policy), *flow).stdout
     assert "IPv6" not in run(*flow).stdout
+
+
+def test_pod_on_the_network_of_its_host(tmp_path: Path) -> None:
+    """To policy it is the node."""
+    pod = tmp_path / "pod.yaml"
+    text = "apiVersion: v1\nkind: Pod\nmetadata: {name: probe, namespace: shop}\n"
+    pod.write_text(text + "spec: {hostNetwork: true, nodeName: node-3, containers: []}\n")
+    flow = ("--to", "shop/db", "--port", "5432", "-o", "json")
+    of_pod = json.loads(run("-f", str(pod), "--from", "shop/probe", *flow).stdout)
+    of_node = json.loads(run("-f", str(pod), "--from", "host:node-3", *flow).stdout)
+
+    assert of_node == {**of_pod, "from": "host:node-3"}

@@ -149,7 +149,7 @@ def is_peer(peer: Object, namespace: str, other: Pod, namespaces: dict[str, Obje
 def is_port(entry: Object, protocol: str, number: int, receiver: Pod) -> bool:
     if entry.get("protocol", "TCP") != protocol:
         return False
-    port = entry.get("port")
+    port: Any = entry.get("port")
     if port is None:
         return True
     if isinstance(port, str):
