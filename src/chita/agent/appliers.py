@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from chita.agent.reconcile import Applied
 from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
+from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.routes import RouteTable
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
@@ -22,15 +23,15 @@ from chita.dataplane.nftables.applier import NftApplier, Outcome
 from chita.dataplane.nftables.table import KernelTable
 from chita.dataplane.plan import Plan, apply, plan
 from chita.dataplane.sysctl import sync_sysctls
+from chita.dataplane.tunnels.backend import wireguard_backend
 from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan
 from chita.dataplane.tunnels.wireguard import DeviceState, WireguardTunnel
-from chita.dataplane.tunnels.wireguard_go import WireguardGo
 from chita.desired.node_state import NodeState
 from chita.desired.policy import PolicyState
 from chita.desired.routes import OnDevice, Route
 from chita.desired.tunnels import Vxlan, Wireguard
 from chita.errors import ChitaError, KernelError
-from chita.model.net import Cidr
+from chita.model.net import Address, Cidr
 
 NODE_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -58,8 +59,9 @@ class NodeApplier:
         self._links = Links(self._socket)
         self._table = RouteTable(self._socket, self._links)
         self._nft = NftApplier(KernelTable())
-        backend = WireguardGo(WIREGUARD_DEVICE, directory=engine_dir)
-        self._wireguard = WireguardTunnel(backend, self._socket)
+        self._conntrack = Conntrack(open_conntrack(socket))
+        self._engine_dir = engine_dir
+        self._wireguard: WireguardTunnel | None = None
         self._last: NodeState | None = None
         self._policy_writes = 0
 
@@ -87,6 +89,8 @@ class NodeApplier:
             yield "node", self._sync_node
         if last is None or last.policy is not state.policy:
             yield "policy", lambda: self._sync_policy(state.policy)
+        if last is not None and last.policy.endpoints is not state.policy.endpoints:
+            yield "conntrack", lambda: self._forget_connections(last.policy, state.policy)
         if last is None or last.vxlan != state.vxlan:
             yield "vxlan", lambda: self._sync_vxlan(state.vxlan)
         if last is None or last.wireguard != state.wireguard:
@@ -97,9 +101,7 @@ class NodeApplier:
 
     def wireguard(self) -> DeviceState | None:
         """Return what the WireGuard device holds, None while there is none."""
-        if self._last is None or self._last.wireguard is None:
-            return None
-        return self._wireguard.read()
+        return self._wireguard.read() if self._wireguard is not None else None
 
     def _sync_node(self) -> Refused:
         sync_sysctls(NODE_SYSCTLS)
@@ -117,10 +119,26 @@ class NodeApplier:
         return sync_vxlan(desired, self._socket)
 
     def _sync_wireguard(self, desired: Wireguard | None) -> Refused:
+        if self._wireguard is None:
+            if desired is None and self._links.get(WIREGUARD_DEVICE) is None:
+                return {}
+            backend = wireguard_backend(WIREGUARD_DEVICE, self._socket, directory=self._engine_dir)
+            self._wireguard = WireguardTunnel(backend, self._socket)
         if desired is None:
             self._wireguard.remove()
+            self._wireguard = None
             return {}
         return self._wireguard.sync(desired, self._private_key, now_s=time.time())
+
+    def _forget_connections(self, last: PolicyState, desired: PolicyState) -> Refused:
+        """End what the kernel remembers of addresses that no pod here has any more.
+
+        The next pod that gets one must not inherit connections that were allowed to another.
+        """
+        gone = _addresses(last) - _addresses(desired)
+        for _, address in gone:
+            self._conntrack.forget(address)
+        return {}
 
     def _sync_routes(
         self, desired: Mapping[Cidr, Route], known: Mapping[Cidr, Route] | None
@@ -137,6 +155,14 @@ class NodeApplier:
             is_pod = isinstance(route, OnDevice) and route.device.startswith(POD_PREFIX)
             if not is_pod or error.errno not in (errno.ENODEV, errno.ENETDOWN):
                 raise
+
+
+def _addresses(policy: PolicyState) -> set[tuple[str, Address]]:
+    return {
+        (endpoint.interface, address)
+        for endpoint in policy.endpoints.values()
+        for address in endpoint.addresses
+    }
 
 
 def _by_text(refused: Mapping[K, KernelError]) -> Refused:
