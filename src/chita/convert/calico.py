@@ -159,6 +159,7 @@ def _host_address(field: Field) -> Address:
 
 
 def _ports(ports: Field) -> tuple[NamedPort, ...]:
+    """Return the ports that have names: one that has not is only for its ``hostPort``."""
     return tuple(
         [
             NamedPort(
@@ -167,5 +168,6 @@ def _ports(ports: Field) -> tuple[NamedPort, ...]:
                 port["port"].integer(0, low=1, high=65535),
             )
             for port in ports.items()
+            if port["name"].is_set or not port["hostPort"].is_set
         ]
     )

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from chita.convert.calico import global_network_set
+from chita.convert.calico import global_network_set, workload_endpoint
 from chita.convert.entities import conversion
 from chita.convert.fields import Field
 from chita.model.defaults import apply_defaults
@@ -138,3 +138,17 @@ def test_host_bits_in_a_network_set_are_ignored() -> None:
 
     assert [] == validate(obj)
     assert "10.0.0.0/8 2001:db8::1/128" == " ".join(map(str, global_network_set(Field(obj)).nets))
+
+
+def test_a_port_without_name_is_only_for_its_host_port() -> None:
+    """v3 WorkloadEndpoint: a rule can't name it, and it is no reason to refuse the endpoint."""
+    port = {"protocol": "TCP", "port": 80, "hostPort": 8080}
+    obj = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "WorkloadEndpoint",
+        "metadata": {"name": "e", "namespace": "shop"},
+        "spec": {"node": "n", "pod": "p", "ports": [port, {**port, "name": "http"}]},
+    }
+
+    assert [] == validate(obj)
+    assert ["http"] == [named.name for named in workload_endpoint(Field(obj)).ports]
