@@ -250,4 +250,7 @@ def test_dry_run_and_explain(server: ServerProcess, namespace: str) -> None:
     server.kubectl_says("apply", "-n", namespace, "--dry-run=server", "-f", "-", stdin=SHOP)
 
     assert "No resources" in server.kubectl("get", "pods", "-n", namespace).stderr
-    assert "KIND:       NetworkPolicy" in server.kubectl_says("explain", "cnp")
+    source = server.kubectl_says("explain", "cnp.spec.ingress.source")
+    assert "KIND:       NetworkPolicy" in source
+    assert "notNets" in source
+    assert "    Pass\n" in server.kubectl_says("explain", "cnp.spec.ingress.action")

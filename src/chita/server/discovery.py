@@ -1,7 +1,6 @@
-"""What the server has: discovery documents, versions, and OpenAPI as far as clients read it.
+"""What the server has: its version, and the groups and resources it serves.
 
-Source: Kubernetes API concepts, "Discovery API"; kubectl reads ``/openapi/v3`` to learn whether
-``fieldValidation`` is supported, and for ``kubectl explain``.
+Source: Kubernetes API concepts, "Discovery API", aggregated and not.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from chita import __version__
-from chita.server.kinds import KINDS, Kind, Patching, group_versions
+from chita.server import openapi
+from chita.server.kinds import KINDS, Kind, group_versions
 from chita.server.request import Verb
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def document(  # noqa: C901, PLR0911 - one return per document
         case ["apis", group, version] if (group, version) in _groups():
             return _resources(group, version), "application/json"
         case ["openapi", "v3"]:
-            return _openapi_index(), "application/json"
+            return openapi.index(), "application/json"
         case ["openapi", "v3", "api", "v1"]:
-            return _openapi("", "v1"), "application/json"
+            return openapi.document("", "v1"), "application/json"
         case ["openapi", "v3", "apis", group, version] if (group, version) in _groups():
-            return _openapi(group, version), "application/json"
+            return openapi.document(group, version), "application/json"
     return None
 
 
@@ -166,69 +166,3 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
             {"subresource": "status", "responseKind": response, "verbs": STATUS_VERBS}
         ]
     return found
-
-
-def _openapi_index() -> dict[str, Any]:
-    paths = [("api/v1")] + [f"apis/{group}/{version}" for group, version in _groups()]
-    return {
-        "paths": {
-            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={__version__}"} for path in paths
-        }
-    }
-
-
-def _openapi(group: str, version: str) -> dict[str, Any]:
-    kinds = list(_kinds(group, version))
-    return {
-        "openapi": "3.0.0",
-        "info": {"title": "Chita", "version": __version__},
-        "paths": dict(_openapi_path(kind) for kind in kinds),
-        "components": {"schemas": {_schema_name(kind): _schema(kind) for kind in kinds}},
-    }
-
-
-def _schema_name(kind: Kind) -> str:
-    group = ".".join(reversed(kind.group.split("."))) if kind.group else "io.k8s.api.core"
-    return f"{group}.{kind.version}.{kind.kind}"
-
-
-def _gvk(kind: Kind) -> dict[str, str]:
-    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
-
-
-def _openapi_path(kind: Kind) -> tuple[str, dict[str, Any]]:
-    scope = "/namespaces/{namespace}" if kind.namespaced else ""
-    reference = {"$ref": f"#/components/schemas/{_schema_name(kind)}"}
-    operations = {
-        method: {
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": _gvk(kind),
-            "parameters": [
-                {"name": name, "in": "query", "schema": {"type": "string"}}
-                for name in ("dryRun", "fieldManager", "fieldValidation")
-            ],
-            "requestBody": {"content": {"application/json": {"schema": reference}}},
-            "responses": {"200": {"description": "OK"}},
-        }
-        for method, action in (("put", "put"), ("patch", "patch"))
-    }
-    return f"{kind.path}{scope}/{kind.plural}/{{name}}", operations
-
-
-def _schema(kind: Kind) -> dict[str, Any]:
-    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    is_built_in = kind.patching is Patching.BUILT_IN
-    properties: dict[str, Any] = {
-        "apiVersion": {"type": "string", "description": f"Always {kind.api_version}."},
-        "kind": {"type": "string", "description": f"Always {kind.kind}."},
-        "metadata": {**free, "description": "Name, namespace, labels, annotations."},
-        "spec": {**free, "description": "What is asked for."},
-        "status": {**free, "description": "What was observed."},
-    }
-    return {
-        "type": "object",
-        "description": f"{kind.kind} of {'Kubernetes' if is_built_in else kind.group}.",
-        "properties": properties,
-        "x-kubernetes-preserve-unknown-fields": True,
-        "x-kubernetes-group-version-kind": [_gvk(kind)],
-    }

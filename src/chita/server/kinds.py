@@ -230,6 +230,7 @@ KINDS: tuple[Kind, ...] = (
         status=_SPLIT,
     ),
     _calico("ClusterInformation", "clusterinformations", "clusterinfo", "clusterinfos"),
+    _calico("CalicoNodeStatus", "caliconodestatuses", status=_SPLIT),
     _calico("Node", "nodes"),
     _chita("FabricConfiguration", "fabricconfigurations", "fabric", status=_SPLIT),
     _chita("Location", "locations", "loc", status=_SPLIT),

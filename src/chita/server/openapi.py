@@ -1,0 +1,164 @@
+"""OpenAPI 3 documents, printed from the model's schemas: what ``kubectl explain`` shows.
+
+kubectl also reads here whether ``fieldValidation`` is a parameter of a kind's PATCH, and if not,
+refuses to apply without ``--validate=false``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from chita import __version__
+from chita.model.schema import (
+    Anything,
+    Flag,
+    Format,
+    ListOf,
+    MapOf,
+    Number,
+    Record,
+    Schema,
+    Text,
+    Whole,
+    WholeOrText,
+)
+from chita.model.schemas.kinds import KINDS as SCHEMAS
+from chita.model.schemas.metadata import METADATA
+from chita.server.kinds import KINDS, Kind, group_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OpenApi = dict[str, Any]
+FREE: OpenApi = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+DESCRIPTIONS = {
+    "metadata": "Name, namespace, labels, annotations.",
+    "spec": "What is asked for.",
+    "status": "What was observed.",
+}
+
+
+def index() -> OpenApi:
+    """Return where the document of each group and version is."""
+    paths = [
+        f"apis/{group}/{version}" if group else f"api/{version}"
+        for group, version in group_versions()
+    ]
+    return {
+        "paths": {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={__version__}"} for path in paths
+        }
+    }
+
+
+@cache
+def document(group: str, version: str) -> OpenApi:
+    """Return the document of one group and version."""
+    kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Chita", "version": __version__},
+        "paths": dict(_path(kind) for kind in kinds),
+        "components": {"schemas": {_name(kind): _schema_of(kind) for kind in kinds}},
+    }
+
+
+def _name(kind: Kind) -> str:
+    group = ".".join(reversed(kind.group.split("."))) if kind.group else "io.k8s.api.core"
+    return f"{group}.{kind.version}.{kind.kind}"
+
+
+def _gvk(kind: Kind) -> OpenApi:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+
+
+def _path(kind: Kind) -> tuple[str, OpenApi]:
+    scope = "/namespaces/{namespace}" if kind.namespaced else ""
+    reference = {"$ref": f"#/components/schemas/{_name(kind)}"}
+    operations = {
+        method: {
+            "x-kubernetes-action": method,
+            "x-kubernetes-group-version-kind": _gvk(kind),
+            "parameters": [
+                {"name": name, "in": "query", "schema": {"type": "string"}}
+                for name in ("dryRun", "fieldManager", "fieldValidation")
+            ],
+            "requestBody": {"content": {"application/json": {"schema": reference}}},
+            "responses": {"200": {"description": "OK"}},
+        }
+        for method in ("put", "patch")
+    }
+    return f"{kind.path}{scope}/{kind.plural}/{{name}}", operations
+
+
+def _schema_of(kind: Kind) -> OpenApi:
+    known = SCHEMAS.get((kind.api_version, kind.kind))
+    found = dict(FREE) if known is None else schema(known.record(METADATA))
+    properties = found.setdefault("properties", {})
+    properties["apiVersion"] = {"type": "string", "description": f"Always {kind.api_version}."}
+    properties["kind"] = {"type": "string", "description": f"Always {kind.kind}."}
+    for field in properties.keys() & DESCRIPTIONS.keys():
+        properties[field] = {**properties[field], "description": DESCRIPTIONS[field]}
+    return {
+        **found,
+        "description": f"{kind.kind} of {kind.api_version}.",
+        "x-kubernetes-group-version-kind": [_gvk(kind)],
+    }
+
+
+def schema(node: Schema) -> OpenApi:  # noqa: PLR0911 - one return per kind of node
+    """Return the OpenAPI form of a schema; what only the model can check is its ``format``."""
+    match node:
+        case Text():
+            return _filled(
+                "string",
+                format=None if node.format is Format.ANY else node.format.value,
+                enum=list(node.choices),
+                maxLength=node.max_length,
+            )
+        case Whole():
+            return _filled(
+                "integer",
+                minimum=node.minimum,
+                maximum=node.maximum,
+                enum=list(node.choices),
+            )
+        case Number():
+            return {"type": "number"}
+        case Flag():
+            return {"type": "boolean"}
+        case WholeOrText():
+            return {"x-kubernetes-int-or-string": True, "format": node.format.value}
+        case ListOf():
+            return _filled(
+                "array",
+                items=schema(node.item),
+                minItems=node.min_items or None,
+                maxItems=node.max_items,
+            )
+        case MapOf():
+            return {"type": "object", "additionalProperties": schema(node.value)}
+        case Record():
+            return _record(node)
+        case Anything():
+            return {"x-kubernetes-preserve-unknown-fields": True}
+
+
+def _record(node: Record) -> OpenApi:
+    return _filled(
+        "object",
+        properties={name: _field(name, part, node.defaults) for name, part in node.fields.items()},
+        required=list(node.required),
+        **({"x-kubernetes-preserve-unknown-fields": True} if node.open else {}),
+    )
+
+
+def _field(name: str, node: Schema, defaults: Mapping[str, Any]) -> OpenApi:
+    found = schema(node)
+    return {**found, "default": defaults[name]} if name in defaults else found
+
+
+def _filled(type_: str, **parts: Any) -> OpenApi:
+    """Return a schema without the parts that say nothing."""
+    return {"type": type_, **{k: v for k, v in parts.items() if v not in (None, [], {})}}
