@@ -168,6 +168,6 @@ def _ports(ports: Field) -> tuple[NamedPort, ...]:
                 port["port"].integer(0, low=1, high=65535),
             )
             for port in ports.items()
-            if port["name"].is_set or not port["hostPort"].is_set
+            if port["name"].text() or not port["hostPort"].is_set
         ]
     )

@@ -147,7 +147,11 @@ def test_a_port_without_name_is_only_for_its_host_port() -> None:
         "apiVersion": "projectcalico.org/v3",
         "kind": "WorkloadEndpoint",
         "metadata": {"name": "e", "namespace": "shop"},
-        "spec": {"node": "n", "pod": "p", "ports": [port, {**port, "name": "http"}]},
+        "spec": {
+            "node": "n",
+            "pod": "p",
+            "ports": [port, {**port, "name": ""}, {**port, "name": "http"}],
+        },
     }
 
     assert [] == validate(obj)
