@@ -3,10 +3,11 @@
     sudo .venv/bin/python benchmarks/cni.py [--rounds 100] [--out results.json]
 
 Ours: the installed shim, a service process with real pod interfaces, and addresses from a block
-store in memory, or with ``--server`` from a ``chita server`` of its own. Theirs: ``ptp`` with
-``host-local`` (Debian containernetworking-plugins). Both in one run, in turns, within a network
-namespace made for it, each pod a namespace of its own. A round is ADD then DEL; figures are
-milliseconds of wall time until the process that the runtime started ends.
+store in memory; with ``--server`` from a ``chita server`` of its own; with ``--agent`` all of it: a
+real agent that knows the pod, programs its policy and reports its status before ADD ends. Theirs:
+``ptp`` with ``host-local`` (Debian containernetworking-plugins). Both in one run, in turns, within
+a network namespace made for it, each pod a namespace of its own. A round is ADD then DEL; figures
+are milliseconds of wall time until the process that the runtime started ends.
 
 We assign both families, they IPv4 alone: with IPv6 ``ptp`` waits for duplicate address detection,
 which makes its ADD 1.8 s.
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ BUDGET = 1.5
 SHIM_BUDGET_MS = 25.0
 POD_NAMESPACES = 8
 PLUGINS = Path("/usr/lib/cni")
+POOLS = {"v4": "10.244.0.0/16", "v6": "fd00:10:244::/64"}
 
 
 def main() -> int:
@@ -44,7 +46,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--server", action="store_true", help="keep blocks in a chita server")
-    parser.add_argument("--socket", type=Path, help="of a running agent, instead of our service")
+    parser.add_argument("--agent", action="store_true", help="measure a real agent and server")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -52,9 +54,15 @@ def main() -> int:
         asyncio.run(serve(options.serve))
         return 0
     if options.inside:
-        with api_server(options.inside) if options.server else nullcontext():
-            result = measure(options.inside, options.rounds, options.socket)
-        result["store"] = "server" if options.server else "memory"
+        with ExitStack() as running:
+            if options.server or options.agent:
+                running.enter_context(api_server(options.inside))
+            if options.agent:
+                running.enter_context(agent(options.inside, options.rounds))
+            else:
+                running.enter_context(service(options.inside))
+            result = measure(options.inside, options.rounds)
+        result["with"] = [name for name in ("server", "agent") if getattr(options, name)]
         text = json.dumps(result, indent=2)
         print(text)
         if options.out:
@@ -84,14 +92,10 @@ def in_namespaces() -> int:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
-def measure(directory: Path, rounds: int, socket: Path | None) -> dict[str, Any]:
+def measure(directory: Path, rounds: int) -> dict[str, Any]:
     from chita.cni.install import BINARY, install  # not in the outer process's start
 
-    service = None
-    if socket is None:
-        socket = directory / "agent.sock"
-        service = subprocess.Popen([sys.executable, __file__, "--serve", str(directory)])
-        wait_for(socket.exists)
+    socket = directory / "agent.sock"
     install(directory / "bin", directory / "net.d", socket=socket)
     pods = [f"/run/netns/{name}" for name in (directory / "pods").read_text().split()]
     ours = Plugin(
@@ -112,16 +116,11 @@ def measure(directory: Path, rounds: int, socket: Path | None) -> dict[str, Any]
             },
         },
     )
-    try:
-        for number in range(rounds + POD_NAMESPACES):
-            # Far apart: our device may still be going when the next pod comes.
-            places = {ours: pods[number % len(pods)], theirs: pods[(number + 4) % len(pods)]}
-            for plugin in (ours, theirs) if number % 2 else (theirs, ours):
-                plugin.round(number, places[plugin])
-    finally:
-        if service is not None:
-            service.send_signal(signal.SIGTERM)
-            service.wait(10)
+    for number in range(rounds + POD_NAMESPACES):
+        # Far apart: our device may still be going when the next pod comes.
+        places = {ours: pods[number % len(pods)], theirs: pods[(number + 4) % len(pods)]}
+        for plugin in (ours, theirs) if number % 2 else (theirs, ours):
+            plugin.round(number, places[plugin])
     for plugin in (ours, theirs):
         del plugin.add_ms[:POD_NAMESPACES], plugin.del_ms[:POD_NAMESPACES]  # warm-up
     figures = {"chita": ours.figures(), "ptp+host-local": theirs.figures()}
@@ -157,6 +156,7 @@ class Plugin:
             "CNI_CONTAINERID": f"bench{number}",
             "CNI_NETNS": namespace,
             "CNI_IFNAME": "eth0",
+            "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-{number}",
             "CNI_PATH": str(PLUGINS),
         }
         begin = time.perf_counter()
@@ -200,13 +200,76 @@ def api_server(directory: Path) -> Iterator[None]:
     token.write_text("benchmark-0123456789")
     places = ["--data-dir", str(directory / "data"), "--kubeconfig", str(kubeconfig)]
     listen = ["--listen", "127.0.0.1:0", "--join-token-file", str(token)]
-    process = subprocess.Popen([sys.executable, "-c", main_, *places, *listen])
-    try:
+    with process("-c", main_, *places, *listen):
         wait_for(kubeconfig.exists)
         yield
+
+
+@contextmanager
+def service(directory: Path) -> Iterator[None]:
+    """Run the CNI service alone, in a process of its own."""
+    with process(__file__, "--serve", str(directory)):
+        wait_for((directory / "agent.sock").exists)
+        yield
+
+
+@contextmanager
+def agent(directory: Path, rounds: int) -> Iterator[None]:
+    """Run a real agent for node ``bench`` of the server in *directory*, with pods to be."""
+    for command in (
+        "link add up0 type veth peer name up1",
+        "addr add 192.0.2.1/24 dev up0",
+        "link set up0 up",
+        "link set up1 up",
+    ):
+        subprocess.run(["ip", *command.split()], check=True)
+    asyncio.run(populate(directory, rounds))
+    main_ = "from chita.cli.commands.agent import agent; agent()"
+    kubeconfig = directory / "kubeconfig"
+    places = ["--state-dir", str(directory / "state"), "--run-dir", str(directory)]
+    how = ["--node", "bench", "--kubeconfig", str(kubeconfig), "--log-level", "warning"]
+    with process("-c", main_, *places, *how):
+        wait_for((directory / "agent.sock").exists)
+        yield
+
+
+async def populate(directory: Path, rounds: int) -> None:
+    """Create the node, the pools, and a pod for each round."""
+    from chita.api.auth import read_kubeconfig
+    from chita.api.client import ApiClient
+
+    def pod(number: int) -> dict[str, Any]:
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"pod-{number}", "namespace": "default", "labels": {"app": "x"}},
+            "spec": {"nodeName": "bench", "containers": [{"name": "x", "image": "x"}]},
+        }
+
+    async with ApiClient(read_kubeconfig(directory / "kubeconfig")) as client:
+        addresses = [{"type": "InternalIP", "address": "192.0.2.1"}]
+        await client.create(
+            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "bench"},
+             "status": {"addresses": addresses}}
+        )  # fmt: skip
+        for name, cidr in POOLS.items():
+            await client.create(
+                {"apiVersion": "projectcalico.org/v3", "kind": "IPPool",
+                 "metadata": {"name": name}, "spec": {"cidr": cidr}}
+            )  # fmt: skip
+        for number in range(rounds + POD_NAMESPACES):
+            await client.create(pod(number))
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[None]:
+    """Run Python with *arguments* while the context lasts."""
+    running = subprocess.Popen([sys.executable, *arguments])
+    try:
+        yield
     finally:
-        process.terminate()
-        process.wait(15)
+        running.terminate()
+        running.wait(15)
 
 
 async def serve(directory: Path) -> None:
@@ -214,6 +277,7 @@ async def serve(directory: Path) -> None:
     from chita.agent.attachments import Attachments
     from chita.agent.block_store import ApiBlockStore
     from chita.agent.cni_memory import MemoryEndpoints, MemoryFacts
+    from chita.agent.cni_ports import PodFacts
     from chita.agent.cni_server import CniService, CniSettings
     from chita.agent.pod_links import PodLinks
     from chita.api.auth import read_kubeconfig
@@ -232,26 +296,28 @@ async def serve(directory: Path) -> None:
 
     configure(format_=LogFormat.JSON, level="warning")
     pools = [
-        IPPool(name=text, cidr=Cidr.parse(text), block_size=size, node_selector=all_())
-        for text, size in (("10.244.0.0/16", 26), ("fd00:10:244::/64", 122))
+        IPPool(name=name, cidr=Cidr.parse(cidr), block_size=size, node_selector=all_())
+        for (name, cidr), size in zip(POOLS.items(), (26, 122), strict=True)
     ]
+    facts = MemoryFacts(pools)
+    facts.pods = {f"default/pod-{number}": PodFacts() for number in range(10_000)}
     resources = AsyncExitStack()
     store: BlockStore = MemoryBlockStore()
     if (kubeconfig := directory / "kubeconfig").exists():
         client = ApiClient(read_kubeconfig(kubeconfig))
         store = ApiBlockStore(await resources.enter_async_context(client))
-    service = CniService(
+    cni = CniService(
         CniSettings(node="bench"),
         attachments=Attachments(directory / "attachments"),
         addresses=Allocator(store, "bench"),
-        cluster=MemoryFacts(pools),
+        cluster=facts,
         endpoints=MemoryEndpoints(),
         links=PodLinks(PodInterfaces(NetlinkSocket()), PodInterfaces(NetlinkSocket())),
     )
 
     async def answer(request: Request) -> Reply:
         if isinstance(request, CniRequest):
-            return await service.answer(request)
+            return await cni.answer(request)
         return Refusal("only CNI is served here")
 
     stop = asyncio.Event()
