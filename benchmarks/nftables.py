@@ -47,18 +47,16 @@ BIG = "s:big"
 
 def policy(number: int, port: int = 80) -> PolicyRules:
     """Return a policy of five ingress rules."""
-    return PolicyRules(
-        ingress=tuple(
-            Rule(
-                action=Action.ALLOW,
-                protocol=TCP,
-                source=Match(sets=(f"s:{(number + i) % SELECTORS}",)),
-                destination=Match(ports=(PortRange(port + i, port + i), PortRange(443, 443))),
-            )
-            for i in range(4)
+    rules = [
+        Rule(
+            action=Action.ALLOW,
+            protocol=TCP,
+            source=Match(sets=(f"s:{(number + i) % SELECTORS}",)),
+            destination=Match(ports=(PortRange(port + i, port + i), PortRange(443, 443))),
         )
-        + (Rule(action=Action.ALLOW, source=Match(sets=(BIG,))),)
-    )
+        for i in range(4)
+    ]
+    return PolicyRules(ingress=(*rules, Rule(action=Action.ALLOW, source=Match(sets=(BIG,)))))
 
 
 def state() -> PolicyState:
@@ -139,7 +137,8 @@ def grown_small(base: PolicyState, turn: int) -> PolicyState:
 def grown_networks(base: PolicyState, turn: int) -> PolicyState:
     """The large selector has one network more."""
     big = base.address_sets[BIG]
-    more = msgspec.structs.replace(big, networks=big.networks | {Cidr(4, 0x0E000000 + turn * 256, 24)})
+    network = Cidr(4, 0x0E000000 + turn * 256, 24)
+    more = msgspec.structs.replace(big, networks=big.networks | {network})
     return msgspec.structs.replace(base, address_sets=base.address_sets | {BIG: more})
 
 
@@ -183,7 +182,9 @@ def measure() -> dict[str, object]:
     results: dict[str, object] = {}
     results["ruleset from nothing"] = summary([milliseconds(lambda: policy_ruleset(base))])
     results["table from nothing"] = summary([milliseconds(lambda: applier.apply(base))])
-    results["nothing changed"] = summary([milliseconds(lambda: applier.apply(base)) for _ in range(9)])
+    unchanged = [milliseconds(lambda: applier.apply(base)) for _ in range(9)]
+    results["nothing changed"] = summary(unchanged)
+    nft = Libnft()
     for name, change in CHANGES.items():
         ours, kernel, library = [], [], []
         for turn in range(ROUNDS):
@@ -192,7 +193,6 @@ def measure() -> dict[str, object]:
             applier.apply(base)
         builder = RulesetBuilder()
         before = builder.build(base)
-        nft = Libnft()
         for turn in range(ROUNDS):
             step = diff(before, builder.build(change(base, turn)))
             back = diff(builder.build(change(base, turn)), before)
@@ -202,7 +202,6 @@ def measure() -> dict[str, object]:
                 text = render_transaction(step)
                 library.append(milliseconds(lambda t=text: nft.run(t)))  # type: ignore[misc]
                 table.commit(back)
-        nft.close()
         applier.apply(base)
         results[name] = {
             "apply": summary(ours),
@@ -214,6 +213,7 @@ def measure() -> dict[str, object]:
     outcome = fresh.apply(base).outcome
     results["restarted agent adopts"] = {"ms": round((time.perf_counter() - start) * 1e3, 1)}
     assert outcome is Outcome.ADOPTED, outcome
+    nft.close()
     table.close()
     return results
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from chita.compute.flow import Flow
 from chita.dataplane.nftables.applier import NftApplier
+from chita.dataplane.nftables.applier import Outcome as Applied
+from chita.dataplane.nftables.libnft import Libnft
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable
 from chita.dataplane.nftables.trace import Outcome, trace
-from chita.desired.policy import PolicyState
+from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
+from chita.model.net import UDP
+from chita.model.policy import Action
+from chita.model.settings import HostAction
 from network_namespace import needs_root
 from nftables_world import World, inside, world
-from policy_states import FLOWS, packet, policy_states
+from policy_states import ADDRESSES, FLOWS, NODE, OUTSIDE, POD_A, POD_B, packet, policy_states
 
 pytestmark = [pytest.mark.kernel, needs_root]
 
@@ -65,3 +74,129 @@ def test_the_kernel_decides_as_the_tracer(
     arrived = node.arrivals(flows, expected)
 
     assert expected == arrived, [FLOWS[number] for number in sorted(expected ^ arrived)]
+
+
+ALLOW_ALL = PolicyRules(ingress=(Rule(action=Action.ALLOW),), egress=(Rule(action=Action.ALLOW),))
+DENY_OUT = PolicyRules(ingress=(Rule(action=Action.ALLOW),))
+A, B, FAR = ADDRESSES[POD_A][4][0], ADDRESSES[POD_B][4][0], ADDRESSES[OUTSIDE][4][2]
+
+
+def pods(*names: str, profile: PolicyRules = ALLOW_ALL) -> PolicyState:
+    """Return the state in which the named pods have *profile*."""
+    return PolicyState(
+        endpoints={
+            name: EndpointPolicy(
+                interface=name,
+                endpoint=f"shop/{name}",
+                addresses=ADDRESSES[name][4] + ADDRESSES[name][6],
+                profiles=("p",),
+            )
+            for name in names
+        },
+        profiles={"p": profile},
+    )
+
+
+def test_unknown_pods_are_cut_off(node: World, applier: NftApplier) -> None:
+    applier.apply(pods(POD_A))
+    flows = dict(enumerate(FLOWS))
+    known = frozenset(
+        number
+        for number, flow in flows.items()
+        if {flow.source, flow.destination}.isdisjoint(ADDRESSES[POD_B][flow.source.family])
+    )
+
+    assert known == node.arrivals(flows, known, unknown=frozenset({POD_B}))
+
+
+def test_a_pod_sends_from_its_own_addresses_only(node: World, applier: NftApplier) -> None:
+    applier.apply(pods(POD_A, POD_B))
+    true = Flow(source=A, destination=FAR, protocol=UDP, destination_port=80)
+    spoofed = msgspec.structs.replace(true, source=B)
+    node.send(POD_A, 1, spoofed)
+    node.send(POD_A, 2, true)
+
+    assert frozenset({2}) == node.collect({1: spoofed, 2: true}, frozenset({2}))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param(pods(POD_A, POD_B), True, id="allowed"),
+        pytest.param(pods(POD_A, POD_B, profile=DENY_OUT), False, id="egress-denied"),
+        pytest.param(
+            msgspec.structs.replace(pods(POD_A, POD_B), endpoint_to_host=HostAction.DROP),
+            False,
+            id="setting-drops",
+        ),
+    ],
+)
+def test_a_pod_reaches_its_host_as_policy_and_setting_say(
+    node: World, applier: NftApplier, state: PolicyState, *, expected: bool
+) -> None:
+    applier.apply(state)
+    with (
+        inside(node.node),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener,
+    ):
+        listener.bind((str(NODE[4]), 5353))
+        listener.settimeout(0.3)
+        flow = Flow(source=A, destination=NODE[4], protocol=UDP, destination_port=5353)
+        node.send(POD_A, 1, flow)
+        try:
+            arrived = bool(listener.recv(2048))
+        except TimeoutError:
+            arrived = False
+
+    assert expected is arrived
+
+
+def test_what_others_did_to_the_table_is_undone(node: World, applier: NftApplier) -> None:
+    state = pods(POD_A, POD_B)
+    applier.apply(state)
+    nft = Libnft()
+    with inside(node.node):
+        nft.run("add rule inet chita forward-egress accept")
+        undone = applier.apply(state).outcome
+        nft.run("add table inet somebodys; delete table inet somebodys")
+        others = applier.apply(state).outcome
+        nft.run("delete table inet chita")
+        remade = applier.apply(state).outcome
+    nft.close()
+
+    assert [Applied.REPLACED, Applied.UNCHANGED, Applied.CREATED] == [undone, others, remade]
+
+
+@pytest.mark.slow
+def test_no_allowed_packet_is_lost_while_the_table_is_replaced(
+    node: World, applier: NftApplier
+) -> None:
+    """A restarted agent that finds another table replaces it in one commit."""
+    one = pods(POD_A, POD_B)
+    two = msgspec.structs.replace(one, endpoint_to_host=HostAction.DROP)
+    applier.apply(one)
+    flow = Flow(source=A, destination=B, protocol=UDP, destination_port=80)
+    done = threading.Event()
+    sent: list[Flow] = []
+
+    def send() -> None:
+        while not done.is_set() and len(sent) < 15_000:
+            # Each of another source port: each is a new flow, which policy is asked about.
+            each = msgspec.structs.replace(flow, source_port=1024 + len(sent))
+            node.send(POD_A, len(sent), each)
+            sent.append(each)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with inside(node.node):
+        outcomes = []
+        for state in (two, one) * 10:
+            fresh = KernelTable()
+            outcomes.append(NftApplier(fresh).apply(state).outcome)
+            fresh.close()
+    done.set()
+    sender.join()
+    numbered = dict(enumerate(sent))
+
+    assert frozenset(numbered) == node.collect(numbered, frozenset(numbered))
+    assert set(outcomes) == {Applied.REPLACED}

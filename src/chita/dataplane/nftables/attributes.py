@@ -1,7 +1,7 @@
-"""Netlink messages and attributes of nf_tables (linux/netlink.h, linux/netfilter/nf_tables.h).
+"""What nf_tables messages have of their own beside other netlink (linux/netfilter/nf_tables.h).
 
-An attribute is a length, a type and a value padded to four bytes; numbers in attributes are in
-network order; a nested attribute's value is attributes.
+Numbers in attributes are in network order, and every message begins with a family, a version and
+the subsystem (`struct nfgenmsg`, linux/netfilter/nfnetlink.h).
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 
-NESTED = 0x8000
-"""NLA_F_NESTED."""
-_HEADER = struct.Struct("=HH")
-_MESSAGE = struct.Struct("=IHHII")
+from chita.dataplane.netlink.message import attribute
+from chita.dataplane.netlink.message import message as netlink_message
+
 _FAMILY = struct.Struct("!BBH")
-_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 SUBSYSTEM = 10
 """NFNL_SUBSYS_NFTABLES (linux/netfilter/nfnetlink.h)."""
@@ -50,17 +48,6 @@ class Flag(IntEnum):
     APPEND = 0x800
 
 
-def attribute(kind: int, value: bytes) -> bytes:
-    """Return one attribute."""
-    size = len(value)
-    return _HEADER.pack(size + 4, kind) + value + _PADDING[size & 3]
-
-
-def nested(kind: int, *attributes: bytes) -> bytes:
-    """Return an attribute whose value is *attributes*."""
-    return attribute(kind | NESTED, b"".join(attributes))
-
-
 def number(kind: int, value: int) -> bytes:
     """Return a 32-bit attribute; negative values are two's complement."""
     return attribute(kind, (value & 0xFFFFFFFF).to_bytes(4))
@@ -71,21 +58,12 @@ def long(kind: int, value: int) -> bytes:
     return attribute(kind, value.to_bytes(8))
 
 
-def text(kind: int, value: str) -> bytes:
-    """Return a string attribute, ending in NUL."""
-    return attribute(kind, value.encode() + b"\0")
-
-
-def message(kind: Message, flags: int, seq: int, *attributes: bytes) -> bytes:
+def message(kind: Message, flags: int, sequence: int, *attributes: bytes) -> bytes:
     """Return one message of family inet."""
-    body = b"".join(attributes)
-    return (
-        _MESSAGE.pack(20 + len(body), kind, flags | Flag.REQUEST, seq, 0)
-        + _FAMILY.pack(NFPROTO_INET, 0, 0)
-        + body
-    )
+    body = _FAMILY.pack(NFPROTO_INET, 0, 0) + b"".join(attributes)
+    return netlink_message(kind, flags | Flag.REQUEST, sequence, body)
 
 
-def batch_mark(kind: Message, seq: int) -> bytes:
+def batch_mark(kind: Message, sequence: int) -> bytes:
     """Return the message that begins or ends a batch."""
-    return _MESSAGE.pack(20, kind, Flag.REQUEST, seq, 0) + _FAMILY.pack(0, 0, SUBSYSTEM)
+    return netlink_message(kind, Flag.REQUEST, sequence, _FAMILY.pack(0, 0, SUBSYSTEM))

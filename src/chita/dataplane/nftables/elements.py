@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from chita.dataplane.nftables.attributes import attribute, nested, number, text
+from chita.dataplane.netlink.message import attribute, nested, text
+from chita.dataplane.nftables.attributes import number
 from chita.dataplane.nftables.objects import (
     TABLE,
     Accept,

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from chita.dataplane.netlink.message import attribute, nested, text
 from chita.dataplane.nftables import elements
-from chita.dataplane.nftables.attributes import attribute, long, nested, number, text
+from chita.dataplane.nftables.attributes import long, number
 from chita.dataplane.nftables.objects import (
     TABLE,
     Accept,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 
+from chita.dataplane.netlink.message import attributes, messages
 from chita.dataplane.nftables.attributes import SUBSYSTEM
 from chita.dataplane.nftables.objects import TABLE
 
@@ -19,9 +19,6 @@ _GROUP = 1 << 7 - 1
 _RECEIVE_BYTES = 1 << 16
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 1 << 20
-_NAME = TABLE.encode() + b"\0"
-_NLMSGHDR = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 
 
 class Monitor:
@@ -59,12 +56,9 @@ def _is_ours(announcements: bytes) -> bool:
     NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, ...), and it comes first. Another
     family's table of that name counts too: asking once too often does no harm.
     """
-    at = 0
-    while at + 24 <= len(announcements):
-        size, kind, *_ = _NLMSGHDR.unpack_from(announcements, at)
-        length, attribute = _ATTRIBUTE.unpack_from(announcements, at + 20)
-        name = announcements[at + 24 : at + 20 + length]
-        if kind >> 8 == SUBSYSTEM and attribute == 1 and name == _NAME:
+    for kind, _, _, _, body in messages(announcements):
+        # The attributes follow the four bytes of nfgenmsg.
+        first = next(attributes(body, 4), None)
+        if kind >> 8 == SUBSYSTEM and first is not None and first == (1, TABLE.encode() + b"\0"):
             return True
-        at += (size + 3) & ~3
     return False

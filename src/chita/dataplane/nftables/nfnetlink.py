@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 
+from chita.dataplane.netlink.message import attributes, messages, string
 from chita.dataplane.nftables.attributes import Flag, Message, batch_mark, message
 from chita.dataplane.nftables.transaction import (
     Operation,
@@ -27,8 +28,6 @@ _ERROR, _HAS_TLVS = 2, 0x200
 _RECEIVE_BYTES = 1 << 16
 _TIMEOUT_S = 30
 """A commit waits for the kernel's lock: another's very large ruleset may hold it for seconds."""
-
-_NLMSGHDR = struct.Struct("=IHHII")
 
 
 class Nfnetlink:
@@ -80,10 +79,10 @@ class Nfnetlink:
         operations: dict[int, Operation] = {}
         pieces = [batch_mark(Message.BATCH_BEGIN, first)]
         last = first + len(steps)
-        for seq, (step, (kind, flags, attributes)) in enumerate(steps, start=first + 1):
+        for seq, (step, (kind, flags, content)) in enumerate(steps, start=first + 1):
             # One acknowledgement, of the last message, comes after the commit; errors come anyway.
             asked = flags | Flag.ACK if seq == last else flags
-            pieces.append(message(kind, asked, seq, attributes))
+            pieces.append(message(kind, asked, seq, content))
             operations[seq] = step
         self._seq = last + 1
         pieces.append(batch_mark(Message.BATCH_END, self._seq))
@@ -101,7 +100,7 @@ class Nfnetlink:
         refused: KernelError | None = None
         begin, last = min(operations) - 1, max(operations)
         while True:
-            for kind, seq, flags, body in _messages(self._socket.recv(_RECEIVE_BYTES)):
+            for kind, flags, seq, _, body in messages(self._socket.recv(_RECEIVE_BYTES)):
                 if kind != _ERROR or not begin <= seq <= last:
                     continue
                 number = -struct.unpack_from("=i", body)[0]
@@ -134,7 +133,7 @@ class Nfnetlink:
         try:
             self._socket.send(message(Message.GETGEN, 0, self._seq))
             while True:
-                for kind, seq, _, body in _messages(self._socket.recv(_RECEIVE_BYTES)):
+                for kind, _, seq, _, body in messages(self._socket.recv(_RECEIVE_BYTES)):
                     if kind == Message.NEWGEN and seq == self._seq:
                         # nfgenmsg, then NFTA_GEN_ID, the first attribute.
                         generation: int = struct.unpack_from("!I", body, 8)[0]
@@ -149,26 +148,12 @@ class Nfnetlink:
         self._socket.close()
 
 
-def _messages(answer: bytes) -> list[tuple[int, int, int, bytes]]:
-    """Return type, sequence number, flags and body of each message."""
-    found = []
-    at = 0
-    while at + 16 <= len(answer):
-        size, kind, flags, seq, _ = _NLMSGHDR.unpack_from(answer, at)
-        found.append((kind, seq, flags, answer[at + 16 : at + size]))
-        at += (size + 3) & ~3
-    return found
-
-
 def _explanation(body: bytes, flags: int) -> str:
     """Return the kernel's words about an error, where it has any (NLMSGERR_ATTR_MSG)."""
-    at = 20  # the error number and the header of what was sent
-    while flags & _HAS_TLVS and at + 4 <= len(body):
-        size, kind = struct.unpack_from("=HH", body, at)
-        if kind == 1:
-            return body[at + 4 : at + size].rstrip(b"\0").decode(errors="replace")
-        at += max(4, (size + 3) & ~3)
-    return ""
+    if not flags & _HAS_TLVS:
+        return ""
+    # They follow the error number and the header of what was sent (NETLINK_CAP_ACK).
+    return string(dict(attributes(body, 20)).get(1, b""))
 
 
 def _refusal(step: Operation | None, number: int, words: str) -> KernelError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from chita.dataplane.nftables.attributes import Flag, Message, nested, number, text
+from chita.dataplane.netlink.message import nested, text
+from chita.dataplane.nftables.attributes import Flag, Message, number
 from chita.dataplane.nftables.elements import (
     element_messages,
     map_attributes,

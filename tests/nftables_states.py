@@ -1,0 +1,115 @@
+"""Named PolicyStates: small situations; their rulesets stand in ``tests/golden/nftables``."""
+
+from __future__ import annotations
+
+from chita.desired.policy import (
+    AddressSet,
+    EndpointPolicy,
+    Match,
+    PolicyRules,
+    PolicyState,
+    PortMember,
+    Rule,
+    TierPolicies,
+)
+from chita.model.net import ICMP, TCP, Address, Cidr, PortRange
+from chita.model.policy import Action, IcmpMatch
+from chita.model.settings import HostAction
+
+POD, OTHER = Address.parse("10.244.0.1"), Address.parse("10.244.0.2")
+POD6 = Address.parse("fd00:10:244::1")
+OFFICE = Cidr.parse("203.0.113.0/24")
+ALLOW_ALL = PolicyRules(ingress=(Rule(action=Action.ALLOW),), egress=(Rule(action=Action.ALLOW),))
+
+
+def pod(*tiers: TierPolicies, profiles: tuple[str, ...] = ("kns.shop",)) -> EndpointPolicy:
+    """Return pod shop/web with *tiers* for what it receives."""
+    return EndpointPolicy(
+        interface="cali1",
+        endpoint="shop/web",
+        addresses=(POD, POD6),
+        ingress=tiers,
+        profiles=profiles,
+    )
+
+
+def tier(name: str, *policies: str, end: Action = Action.DENY) -> TierPolicies:
+    """Return a tier; policies of a staged kind are staged."""
+    staged = frozenset(key for key in policies if key.startswith("Staged"))
+    return TierPolicies(tier=name, policies=policies, staged=staged, end=end)
+
+
+def situation(
+    endpoint: EndpointPolicy, policies: dict[str, PolicyRules], **sets: AddressSet
+) -> PolicyState:
+    """Return the state of a node with one pod."""
+    return PolicyState(
+        endpoints={endpoint.interface: endpoint},
+        policies=policies,
+        profiles={"kns.shop": ALLOW_ALL},
+        address_sets=dict(sets),
+        port_sets={"web/tcp/http": frozenset({PortMember(POD, TCP, 8080)})},
+    )
+
+
+WEB, SECURITY = "NetworkPolicy/shop/web", "GlobalNetworkPolicy//security"
+CLIENTS = AddressSet(addresses=frozenset({OTHER}), networks=frozenset({OFFICE}))
+
+STATES: dict[str, PolicyState] = {
+    "no-pods": PolicyState(
+        masquerade_sources=(Cidr.parse("10.244.0.0/16"),),
+        cluster_networks=(Cidr.parse("10.244.0.0/16"), Cidr.parse("100.64.0.0/16")),
+        endpoint_to_host=HostAction.DROP,
+    ),
+    "profile-only": situation(pod(), {}),
+    "missing-profile": situation(pod(profiles=("gone", "kns.shop")), {}),
+    "log-then-allow": situation(
+        pod(tier("default", WEB)),
+        {
+            WEB: PolicyRules(
+                ingress=(
+                    Rule(action=Action.LOG),
+                    Rule(
+                        action=Action.ALLOW,
+                        protocol=TCP,
+                        source=Match(nets=(OFFICE, Cidr.parse("198.51.100.0/24"))),
+                        destination=Match(ports=(PortRange(80, 80), PortRange(8000, 8100))),
+                    ),
+                    Rule(action=Action.ALLOW, protocol=ICMP, icmp=IcmpMatch(8)),
+                )
+            )
+        },
+    ),
+    "match-block": situation(
+        pod(tier("default", WEB)),
+        {
+            WEB: PolicyRules(
+                ingress=(
+                    Rule(
+                        action=Action.ALLOW,
+                        protocol=TCP,
+                        source=Match(sets=("clients",)),
+                        destination=Match(
+                            ports=(PortRange(443, 443),), port_sets=("web/tcp/http",)
+                        ),
+                    ),
+                )
+            )
+        },
+        clients=CLIENTS,
+    ),
+    "pass-between-tiers": situation(
+        pod(tier("security", SECURITY, "StagedNetworkPolicy/shop/trial"), tier("default", WEB)),
+        {
+            SECURITY: PolicyRules(
+                ingress=(
+                    Rule(action=Action.PASS, source=Match(sets=("clients",))),
+                    Rule(action=Action.DENY, source=Match(nets=(Cidr.parse("198.51.100.0/24"),))),
+                )
+            ),
+            "StagedNetworkPolicy/shop/trial": PolicyRules(ingress=(Rule(action=Action.DENY),)),
+            WEB: PolicyRules(ingress=(Rule(action=Action.ALLOW, protocol=TCP),)),
+        },
+        clients=CLIENTS,
+    ),
+}

@@ -1,0 +1,173 @@
+"""The base chains: which packets meet policy at all, by hook."""
+
+from __future__ import annotations
+
+import pytest
+
+from chita.dataplane.nftables.objects import CtState
+from chita.dataplane.nftables.ruleset import policy_ruleset
+from chita.dataplane.nftables.trace import Outcome, Packet, Path, Trace, trace
+from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
+from chita.model.net import ICMPV6, TCP, UDP, Address, Cidr
+from chita.model.policy import Action
+from chita.model.settings import HostAction
+
+POD, NODE, FAR = (Address.parse(text) for text in ("10.244.0.1", "10.0.0.1", "203.0.113.7"))
+POD6, NODE6 = Address.parse("fd00:10:244::1"), Address.parse("fd00:10::1")
+FAR_POD, FAR_NODE = Address.parse("10.244.7.7"), Address.parse("10.0.0.9")
+LINK_LOCAL, ANY6 = Address.parse("fe80::1"), Address.parse("::")
+ROUTERS = Address.parse("ff02::2")
+YES, NO = Outcome.ACCEPT, Outcome.DROP
+
+
+def node(
+    host: HostAction = HostAction.ACCEPT,
+    *,
+    egress: Action = Action.ALLOW,
+    ingress: Action = Action.ALLOW,
+) -> PolicyState:
+    """Return a node with one pod whose profile has these rules."""
+    profile = PolicyRules(ingress=(Rule(action=ingress),), egress=(Rule(action=egress),))
+    pod = EndpointPolicy(
+        interface="cali1", endpoint="shop/web", addresses=(POD, POD6), profiles=("p",)
+    )
+    return PolicyState(
+        endpoints={"cali1": pod},
+        profiles={"p": profile},
+        endpoint_to_host=host,
+        masquerade_sources=(Cidr.parse("10.244.0.0/16"),),
+        cluster_networks=(Cidr.parse("10.244.0.0/16"), Cidr.parse("10.0.0.0/24")),
+    )
+
+
+def packet(
+    source: Address,
+    destination: Address,
+    iif: str = "",
+    oif: str = "",
+    *,
+    protocol: int = TCP,
+    icmp: int = 0,
+    state: CtState = CtState.NEW,
+) -> Packet:
+    return Packet(
+        source=source, destination=destination, protocol=protocol, iif=iif, oif=oif,
+        destination_port=80, source_port=40000, icmp_type=icmp, state=state,
+    )  # fmt: skip
+
+
+def walk(state: PolicyState, sent: Packet, path: Path) -> Trace:
+    return trace(policy_ruleset(state), sent, path)
+
+
+ESTABLISHED, INVALID = CtState.ESTABLISHED, CtState.INVALID
+DENY_OUT, DENY_IN = node(egress=Action.DENY), node(ingress=Action.DENY)
+
+
+@pytest.mark.parametrize(
+    ("state", "sent", "expected"),
+    [
+        pytest.param(node(), packet(POD, FAR, "cali1", "eth0"), YES, id="out"),
+        pytest.param(node(), packet(FAR, POD, "eth0", "cali1"), YES, id="in"),
+        pytest.param(node(), packet(FAR, NODE, "eth0", "wg0"), YES, id="transit"),
+        pytest.param(DENY_OUT, packet(POD, FAR, "cali1", "eth0"), NO, id="egress-denied"),
+        pytest.param(DENY_OUT, packet(FAR, POD, "eth0", "cali1"), YES, id="egress-is-not-ingress"),
+        pytest.param(DENY_IN, packet(FAR, POD, "eth0", "cali1"), NO, id="ingress-denied"),
+        pytest.param(DENY_IN, packet(POD, POD, "cali1", "cali1"), NO,
+                     id="egress-does-not-skip-ingress"),
+        pytest.param(node(), packet(POD, FAR, "cali9", "eth0"), NO, id="spoofed-interface"),
+        pytest.param(node(), packet(FAR, POD, "eth0", "cali9"), NO, id="unknown-destination"),
+        pytest.param(node(), packet(FAR, POD, "cali1", "eth0"), NO, id="spoofed-source"),
+        pytest.param(DENY_OUT, packet(POD, FAR, "cali1", "eth0", state=ESTABLISHED), YES,
+                     id="established-out"),
+        pytest.param(DENY_IN, packet(FAR, POD, "eth0", "cali1", state=CtState.RELATED), YES,
+                     id="related-in"),
+        pytest.param(node(), packet(POD, FAR, "cali1", "eth0", state=INVALID), NO,
+                     id="invalid-out"),
+        pytest.param(node(), packet(FAR, POD, "eth0", "cali1", state=INVALID), NO,
+                     id="invalid-in"),
+        # A relay sees one direction of a flow that returns another way.
+        pytest.param(node(), packet(FAR, NODE, "eth0", "wg0", state=INVALID), YES,
+                     id="invalid-transit"),
+        pytest.param(node(), packet(FAR, POD, "cali1", "eth0", state=ESTABLISHED), NO,
+                     id="spoofed-established"),
+    ],
+)  # fmt: skip
+def test_forward(state: PolicyState, sent: Packet, expected: Outcome) -> None:
+    assert expected is walk(state, sent, Path.FORWARD).outcome
+
+
+DROP_HOST = node(HostAction.DROP)
+
+
+@pytest.mark.parametrize(
+    ("state", "sent", "expected"),
+    [
+        pytest.param(node(), packet(POD, NODE, "cali1"), YES, id="pod-to-host"),
+        pytest.param(DENY_OUT, packet(POD, NODE, "cali1"), NO, id="egress-denied"),
+        pytest.param(DROP_HOST, packet(POD, NODE, "cali1"), NO, id="setting-drops"),
+        pytest.param(DROP_HOST, packet(POD, NODE, "cali1", state=ESTABLISHED), YES,
+                     id="answer-to-a-probe"),
+        pytest.param(node(), packet(POD, NODE, "cali9"), NO, id="unknown-interface"),
+        pytest.param(DENY_OUT, packet(FAR, NODE, "eth0"), YES, id="not-a-pod"),
+        pytest.param(DROP_HOST, packet(POD6, NODE6, "cali1", protocol=ICMPV6, icmp=135), YES,
+                     id="neighbour-solicitation"),
+        pytest.param(DROP_HOST, packet(LINK_LOCAL, NODE6, "cali1", protocol=ICMPV6, icmp=136), YES,
+                     id="neighbour-advertisement"),
+        pytest.param(DROP_HOST, packet(ANY6, ROUTERS, "cali1", protocol=ICMPV6, icmp=133), YES,
+                     id="router-solicitation"),
+        pytest.param(node(), packet(LINK_LOCAL, NODE6, "cali1", protocol=ICMPV6, icmp=134), NO,
+                     id="router-advertisement"),
+        pytest.param(node(), packet(POD6, NODE6, "cali1", protocol=ICMPV6, icmp=134), NO,
+                     id="router-advertisement-from-own-address"),
+        pytest.param(node(), packet(LINK_LOCAL, NODE6, "cali1", protocol=UDP), NO,
+                     id="link-local-is-for-neighbours-only"),
+        pytest.param(node(), packet(POD, NODE, "cali1", state=INVALID), NO, id="invalid"),
+    ],
+)  # fmt: skip
+def test_input(state: PolicyState, sent: Packet, expected: Outcome) -> None:
+    assert expected is walk(state, sent, Path.INPUT).outcome
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(packet(NODE, POD, oif="cali1"), YES, id="own-pod"),
+        pytest.param(packet(NODE, POD, oif="cali9"), NO, id="unknown-pod"),
+        pytest.param(packet(NODE, FAR, oif="eth0"), YES, id="elsewhere"),
+    ],
+)
+def test_output(sent: Packet, expected: Outcome) -> None:
+    """A node reaches its own pods whatever their policy: probes must (v3 2.14)."""
+    assert expected is walk(DENY_IN, sent, Path.OUTPUT).outcome
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(packet(POD, FAR, "cali1", "eth0"), True, id="to-the-world"),
+        pytest.param(packet(POD, FAR_POD, "cali1", "wg0"), False, id="to-a-pod"),
+        pytest.param(packet(POD, FAR_NODE, "cali1", "eth0"), False, id="to-a-node"),
+        pytest.param(packet(NODE, FAR, "eth1", "eth0"), False, id="not-from-a-pool"),
+        pytest.param(packet(POD6, Address.parse("2001:db8::7"), "cali1", "eth0"), False,
+                     id="pool-of-the-other-family"),
+    ],
+)  # fmt: skip
+def test_masquerade(sent: Packet, *, expected: bool) -> None:
+    assert expected is walk(node(), sent, Path.FORWARD).masqueraded
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param(CtState.NEW, True, id="first"),
+        # The answer to a SYN is established already and needs it as much.
+        pytest.param(CtState.ESTABLISHED, True, id="answer"),
+    ],
+)
+def test_both_syns_are_clamped(state: CtState, *, expected: bool) -> None:
+    sent = Packet(
+        source=FAR, destination=POD, protocol=TCP, iif="wg0", oif="cali1", state=state, syn=True
+    )
+
+    assert expected is walk(node(), sent, Path.FORWARD).clamped
