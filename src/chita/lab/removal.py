@@ -58,7 +58,7 @@ def remove_everything(state: StateFile, *, prefix: str = "chita-") -> Removal:
     processes |= _inhabitants(present)
     end_processes(processes)
     _delete(present)
-    if state.directory.is_dir():
+    if state.is_ours():
         shutil.rmtree(state.directory)
     return Removal(namespaces=tuple(present), processes=tuple(sorted(processes)))
 

@@ -58,9 +58,26 @@ class StateFile:
             message = f"read the lab's state {self._path}: {error}; remove the file by hand"
             raise InputError(message) from error
 
+    def is_ours(self) -> bool:
+        """Whether the directory may be removed whole: it is the lab's, or there is nothing in it.
+
+        Somebody's home directory, given by mistake, is neither.
+        """
+        if not self.directory.is_dir():
+            return False
+        is_known = self._path.exists() or self.directory == DEFAULT_DIRECTORY
+        return is_known or not any(self.directory.iterdir())
+
     def write(self, state: State) -> None:
-        """Replace the state; a reader sees the old one or the new one."""
+        """Replace the state; a reader sees the old one or the new one.
+
+        Raises:
+            InputError: the directory holds something that is not a lab's.
+        """
         self.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not self.is_ours():
+            message = f"use {self.directory} for the lab: it holds other files; name an empty one"
+            raise InputError(message)
         draft = self._path.with_suffix(".new")
         draft.write_bytes(msgspec.json.encode(state))
         draft.replace(self._path)

@@ -71,6 +71,7 @@ _SKIPPED: dict[str, frozenset[str]] = {
         }
     ),
     "apps": frozenset({"ControllerRevision"}),
+    "projectcalico.org": frozenset({"CalicoNodeStatus"}),
     "networking.k8s.io": frozenset({"IPAddress", "Ingress", "IngressClass", "ServiceCIDR"}),
 }  # fmt: skip
 """Kinds of those groups that the lab knows and does not run. Of other groups it skips all."""

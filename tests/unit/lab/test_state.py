@@ -9,6 +9,7 @@ import pytest
 
 from chita.errors import InputError
 from chita.lab.faults import AgentKilled, CloudCutOff, Fault, LinkDown, PacketLoss, ServerStopped
+from chita.lab.removal import remove_everything
 from chita.lab.state import Process, State, StateFile, is_running, start_ticks
 
 
@@ -20,6 +21,18 @@ def test_nonsense(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("[]", encoding="ascii")
     with pytest.raises(InputError, match="remove the file by hand"):
         StateFile(tmp_path).read()
+
+
+def test_foreign_directory(tmp_path: Path) -> None:
+    """A directory that holds something else is neither used nor removed."""
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="ascii")
+    state = StateFile(tmp_path)
+    with pytest.raises(InputError, match="name an empty one"):
+        state.write(State())
+    remove_everything(state, prefix="chita-tu-none-")
+
+    assert (tmp_path / "thesis.txt").exists()
+    assert StateFile(tmp_path / "missing").is_ours() is False
 
 
 def test_namespaces(tmp_path: Path) -> None:
