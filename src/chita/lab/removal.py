@@ -9,6 +9,7 @@ our namespaces. Nothing else is ever ended.
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -22,9 +23,9 @@ from chita.errors import InputError, KernelError
 from chita.lab.netns import ip_batch, netns_names, netns_path
 from chita.lab.state import StateFile, is_running
 
-_TESTS_PREFIX = "chita-t"
-"""Namespaces of kernel tests start so. The sweep of a lab leaves them to the tests; names of its
-own that happen to start so are in its state file."""
+_OF_TESTS = re.compile(r"chita-t[a-z]*[0-9-]")
+"""Namespaces of kernel tests start so (``chita-t123-0``). The sweep of a lab leaves them to the
+tests; names of its own that happen to start so are in its state file."""
 
 _PATIENCE_S = 3.0
 """How long processes may take to end when asked, before they are killed."""
@@ -50,8 +51,8 @@ def remove_everything(state: StateFile, *, prefix: str = "chita-") -> Removal:
     with suppress(InputError):
         recorded = state.read()
     swept = netns_names(prefix)
-    if not prefix.startswith(_TESTS_PREFIX):
-        swept = [name for name in swept if not name.startswith(_TESTS_PREFIX)]
+    if not _OF_TESTS.match(prefix):
+        swept = [name for name in swept if not _OF_TESTS.match(name)]
     names = [*dict.fromkeys([*(recorded.namespaces if recorded else ()), *swept])]
     processes = {p.pid for p in recorded.processes if is_running(p)} if recorded else set()
     present = [name for name in names if netns_path(name).exists()]
