@@ -42,21 +42,18 @@ class RulesInUse:
     def refresh(self, used: AbstractSet[str], changed: AbstractSet[str]) -> None:
         """Hold what *used* names; look again at those among them that are in *changed*."""
         held = self._resolved.keys() | self._missing
-        news: dict[str, PolicyRules | None] = {}
-        for key in (held - used) | (used - held) | (changed & used):
-            old = self._resolved.pop(key, None)
-            self._missing.discard(key)
-            new = self._resolve(key) if key in used else None
-            # Use before release: what both name is not emptied and filled again.
-            if new is not None:
-                self._sets.use(new.sets)
-                self._resolved[key] = new
-            elif key in used:
-                self._missing.add(key)
-            if old is not None:
-                self._sets.release(old.sets)
-            news[key] = None if new is None else new.rules
-        self.rules = overlay(self.rules, news)
+        affected = (held - used) | (used - held) | (changed & used)
+        old = [self._resolved.pop(key) for key in affected & self._resolved.keys()]
+        news = {key: self._resolve(key) if key in used else None for key in affected}
+        found = {key: new for key, new in news.items() if new is not None}
+        self._resolved |= found
+        self._missing = (self._missing - affected) | ((affected & used) - found.keys())
+        # Use before release: a set that both name is not emptied and filled again.
+        self._sets.use([new.sets for new in found.values()])
+        for each in old:
+            self._sets.release(each.sets)
+        rules = {key: None if new is None else new.rules for key, new in news.items()}
+        self.rules = overlay(self.rules, rules)
 
 
 class IncrementalPolicy:

@@ -24,7 +24,7 @@ from chita.compute.rules import (
 from chita.compute.selection import Selection
 from chita.desired.policy import AddressSet, PortSet
 from chita.model.policy import ServiceRef
-from chita.model.selector import uid
+from chita.model.selector import Selector, mentioned_keys, uid
 from chita.model.service import EndpointSlice
 
 
@@ -65,18 +65,22 @@ class LiveSets:
                 del self._slices[service]
             self._stale.update(self._readers.get(service, ()))
 
-    def use(self, sources: Mapping[str, SetSource]) -> None:
-        """Count one more use of each of *sources*, by set name."""
-        for name, source in sources.items():
-            self._uses[name] += 1
-            if self._uses[name] == 1:
-                self._sources[name] = source
-                self._stale.add(name)
-                origin = _origin(source)
-                readers = self._readers.setdefault(origin, {})
-                readers[name] = None
-                if isinstance(source, Selected | SelectedPorts) and isinstance(origin, str):
-                    self.peers.put_selector(origin, source.selector)
+    def use(self, uses: Iterable[Mapping[str, SetSource]]) -> None:
+        """Count one more use of each source in each of *uses*, where they stand by set name."""
+        new: dict[str, SetSource] = {}
+        for sources in uses:
+            self._uses.update(sources.keys())
+            new.update((name, each) for name, each in sources.items() if name not in self._sources)
+        self._sources |= new
+        self._stale |= new.keys()
+        selectors: dict[str, Selector] = {}
+        for name, source in new.items():
+            self._readers.setdefault(_origin(source), {})[name] = None
+            if isinstance(source, Selected | SelectedPorts):
+                selectors[uid(source.selector)] = source.selector
+        self.peers.mention(frozenset().union(*map(mentioned_keys, selectors.values())))
+        for origin, selector in selectors.items():
+            self.peers.put_selector(origin, selector)
 
     def release(self, sources: Iterable[str]) -> None:
         """Count one use less of each set named; what nobody uses is gone."""

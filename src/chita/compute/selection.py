@@ -137,6 +137,20 @@ class Selection(Generic[T]):
         if self._applied.pop(name, None) is not None:
             self._relabel(name)
 
+    def mention(self, keys: frozenset[str]) -> None:
+        """Split classes so that selectors can tell members apart by *keys* too.
+
+        Not needed before `put_selector`; but members are gone through once for all *keys*, where
+        selectors put one by one would have that done for each.
+        """
+        new = keys - self._keys
+        if not new:
+            return
+        self._keys |= new
+        for key, (member, _) in list(self._members.items()):
+            if not new.isdisjoint(member.labels):
+                self.put_member(key, member)
+
     def put_selector(self, name: str, selector: Selector) -> None:
         """*name* stands for *selector* now."""
         known = self._entries.get(name)
@@ -144,7 +158,7 @@ class Selection(Generic[T]):
             if known.selector == selector:
                 return
             self.remove_selector(name)
-        self._mention(mentioned_keys(selector))
+        self.mention(mentioned_keys(selector))
         entry = self._entries[name] = _Entry(selector, self._pairs(selector))
         for pair in entry.pairs:
             self._by_pair.setdefault(pair, {})[name] = None
@@ -174,16 +188,6 @@ class Selection(Generic[T]):
             return [(key, None)]
         # Without values nothing can match: any one pair does, since its selector decides.
         return [(key, value) for value in restriction.values] or [(key, None)]
-
-    def _mention(self, keys: frozenset[str]) -> None:
-        """Split classes so that selectors can tell members apart by *keys* too."""
-        new = keys - self._keys
-        if not new:
-            return
-        self._keys |= new
-        for key, (member, _) in list(self._members.items()):
-            if not new.isdisjoint(member.labels):
-                self.put_member(key, member)
 
     def _leave(self, key: str, its: Identity) -> None:
         left = self._classes[its]
