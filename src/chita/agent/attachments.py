@@ -105,11 +105,13 @@ class Attachments:
         self._records.pop(key, None)
 
     def sharing(self, record: Attachment) -> list[Attachment]:
-        """Return other records with the same node's end: an earlier sandbox of the same pod."""
+        """Return other records that have the same node's end: another sandbox of the same pod."""
         return [
             other
             for other in self._records.values()
-            if other.host_interface == record.host_interface and other.key != record.key
+            if other.host_interface == record.host_interface
+            and other.key != record.key
+            and other.state is not AttachmentState.RELEASING
         ]
 
     def _path(self, key: AttachmentKey) -> Path:

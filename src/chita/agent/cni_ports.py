@@ -25,6 +25,12 @@ class Addresses(Protocol):
     async def release(self, handle: str) -> list[Address]:
         """Free all that *handle* holds; nothing held is no error."""
 
+    async def free(self, handle: str) -> list[Address]:
+        """Free the addresses of *handle*; something harmless is left for `forget`."""
+
+    async def forget(self, handle: str) -> bool:
+        """Finish `free`; False when there is more to release."""
+
 
 class PodFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What an ADD needs to know of a pod."""

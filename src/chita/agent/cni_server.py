@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from chita.agent.attachments import Attachment, Attachments, AttachmentState
+from chita.agent.attachments import Attachment, AttachmentKey, Attachments, AttachmentState
 from chita.agent.cni_answers import add_result, answer_version, attachment_key, pod_interface
 from chita.agent.cni_ports import Addresses, ClusterFacts, Endpoints, PodFacts
 from chita.agent.pod_links import PodLinks
@@ -68,6 +68,7 @@ class CniService:
         self._endpoints = endpoints
         self._links = links
         self._calls: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._finishing: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: CniRequest) -> CniAnswer:
         """Return what the shim prints for *request*; every failure is an error object."""
@@ -104,6 +105,11 @@ class CniService:
                 if now is not None and now.state is not AttachmentState.ATTACHED:
                     await self._take_down(now)
                     await self._release(now)
+
+    async def drain(self) -> None:
+        """Wait until what follows finished calls in the background is done."""
+        while self._finishing:
+            await asyncio.wait(self._finishing)
 
     async def _dispatch(self, call: CniCall) -> bytes:
         match call.command:
@@ -257,15 +263,39 @@ class CniService:
         await self._addresses.release(pod_handle(key.network, key.container, key.interface))
 
     async def _remove(self, record: Attachment) -> None:
-        await self._take_down(record)
+        """Cut the pod off and free its addresses; the rest follows in the background.
+
+        The endpoint goes last: taking it out of the ruleset keeps this machine busy, and a pod
+        that is cut off has no use of the time.
+        """
+        is_last = not self._attachments.sharing(record)  # else a newer sandbox has the interface
+        if is_last:
+            await self._links.remove(record.host_interface)
         try:
-            await self._release(record)
+            await self._addresses.free(record.handle)
         except (ApiError, ConflictError) as error:
             # The pod is cut off, which is what the runtime wants to hear; `settle` does the rest.
-            later = msgspec.structs.replace(record, state=AttachmentState.RELEASING)
-            self._attachments.put(later)
             _LOG.warning("release put off", pod=record.endpoint, why=str(error))
+        else:
+            finishing = asyncio.create_task(self._finish(record.key), name="finish release")
+            self._finishing.add(finishing)
+            finishing.add_done_callback(self._finishing.discard)
+        self._attachments.put(msgspec.structs.replace(record, state=AttachmentState.RELEASING))
+        if is_last:
+            await self._endpoints.detached(record)
         _LOG.info("pod detached", pod=record.endpoint)
+
+    async def _finish(self, key: AttachmentKey) -> None:
+        """Forget an attachment whose addresses are free; on failure `settle` does it."""
+        try:
+            async with self._alone(key.container):
+                record = self._attachments.get(key)
+                if record is not None and record.state is AttachmentState.RELEASING:
+                    if not await self._addresses.forget(record.handle):
+                        await self._addresses.release(record.handle)
+                    self._attachments.remove(key)
+        except (ApiError, ConflictError) as error:
+            _LOG.warning("release not finished", container=key.container, why=str(error))
 
     async def _take_down(self, record: Attachment) -> None:
         """Cut the pod off, unless a newer sandbox of it has the interface by now."""

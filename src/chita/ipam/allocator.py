@@ -94,26 +94,41 @@ class Allocator:
         Raises:
             ConflictError: other writers won every race.
         """
-        await self._own.load()
         freed: list[Address] = []
-        held = self._handles.pop(handle, None)
         for lost in range(ATTEMPTS):
-            held = held or await self._store.get(IPAMHandle, handle_name(handle))
-            # Own blocks are asked too: free of charge, and right even if the handle was lost.
-            blocks = {block.cidr for block in self._own if block.addresses_of(handle)}
-            blocks |= set(held.value.blocks) if held else set()
-            for addresses in await _all(self._free(cidr, handle) for cidr in sorted(blocks)):
-                freed += addresses
-            if held is None:
+            freed += await self.free(handle)
+            if await self.forget(handle):
                 return sorted(freed)
-            try:
-                await self._store.delete(held)
-            except ConflictError:
-                held = None  # it promises something else by now: look again
-                await self._pause(lost)
-            else:
-                return sorted(freed)
+            await self._pause(lost)
         raise ConflictError(f"release {handle}: {ATTEMPTS} attempts lost to other writers")
+
+    async def free(self, handle: str) -> list[Address]:
+        """Free the addresses of *handle* and return them; its promise stays until `forget`.
+
+        For who waits only for the addresses: the promise that is left is harmless.
+        """
+        await self._own.load()
+        held = self._handles.get(handle) or await self._store.get(IPAMHandle, handle_name(handle))
+        # Own blocks are asked too: free of charge, and right even if the handle was lost.
+        blocks = {block.cidr for block in self._own if block.addresses_of(handle)}
+        if held is not None:
+            self._handles[handle] = held
+            blocks |= set(held.value.blocks)
+        freed = await _all(self._free(cidr, handle) for cidr in sorted(blocks))
+        return sorted(address for addresses in freed for address in addresses)
+
+    async def forget(self, handle: str) -> bool:
+        """Delete the promise of *handle* after `free`; return whether that is done.
+
+        False: it promises something else by now, so `release` has to look again.
+        """
+        held = self._handles.pop(handle, None)
+        try:
+            if held is not None:
+                await self._store.delete(held)
+        except ConflictError:
+            return False
+        return True
 
     async def release_addresses(self, releases: Sequence[Release]) -> list[Address]:
         """Free each of *releases* that still stands; return those freed.

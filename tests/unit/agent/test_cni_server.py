@@ -19,6 +19,7 @@ from chita.cni.errors import ErrorCode
 from chita.errors import InputError
 from chita.ipam.allocator import Allocator
 from chita.ipam.block import IPAMBlock
+from chita.ipam.handle import IPAMHandle
 from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.store import BlockStore
 from chita.model.endpoint import interface_name
@@ -83,10 +84,14 @@ class Node:
 
     async def is_clean(self) -> bool:
         """Whether nothing of any pod is left anywhere."""
+        await self.service.drain()
         leftovers = (
-            await allocated(self.store), list(self.attachments), self.endpoints.present,
+            await allocated(self.store),
+            await self.store.list(IPAMHandle),
+            list(self.attachments),
+            self.endpoints.present,
             self.interfaces.attached,
-        )  # fmt: skip
+        )
         return not any(leftovers)
 
 
@@ -237,6 +242,41 @@ def test_a_new_sandbox_of_a_pod_survives_the_late_del_of_the_old_one(tmp_path: P
         present = node.endpoints.present["shop/web"].address_texts
         assert [ip["address"].partition("/")[0] for ip in result["ips"]] == [*present]
         assert WEB in node.interfaces.attached
+        assert await node.call("DEL", container="new") == CniAnswer(0, b"")
+        assert await node.is_clean()
+
+    on_node(tmp_path, scenario)
+
+
+def test_an_unfinished_release_does_not_hold_the_next_sandboxs_interface(tmp_path: Path) -> None:
+    """The API is silent when the old sandbox goes; the new one comes and goes as usual."""
+
+    async def scenario(node: Node) -> None:
+        await node.added(container="old")
+        node.start(write=0)
+        assert await node.call("DEL", container="old") == CniAnswer(0, b"")
+        await node.added(container="new")
+        assert await node.call("DEL", container="new") == CniAnswer(0, b"")
+        assert node.interfaces.attached == {}
+        await node.service.drain()
+        await node.service.settle()
+        assert await node.is_clean()
+
+    on_node(tmp_path, scenario)
+
+
+def test_del_and_add_at_once_follow_each_other(tmp_path: Path) -> None:
+    """What a DEL leaves for later must not undo the next ADD of the same container."""
+
+    async def scenario(node: Node) -> None:
+        for _ in range(5):
+            await node.added()
+            deleted, added = await asyncio.gather(node.call("DEL"), node.call("ADD"))
+            assert (deleted.status, added.status) == (0, 0)
+            await node.service.drain()
+            (record,) = node.attachments
+            assert record.state is AttachmentState.ATTACHED
+            assert set(await allocated(node.store)) == set(record.addresses)
 
     on_node(tmp_path, scenario)
 
@@ -344,6 +384,7 @@ def test_gc_keeps_what_is_listed_and_other_networks(tmp_path: Path) -> None:
         assert code(await node.call("GC")) == 7
         listed = {"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}]}
         assert await node.call("GC", config=listed) == CniAnswer(0, b"")
+        await node.service.drain()
         assert {record.key.container for record in node.attachments} == {"a", "c"}
         assert set((await allocated(node.store)).values()) == {"net.a", "other.c"}
 
