@@ -125,7 +125,9 @@ class ServerProcess:
         finally:
             connection.close()
 
-    def join(self, node: str, token: str = TOKEN) -> tuple[Answer, Credentials]:
+    def join(
+        self, node: str, token: str = TOKEN, credentials: Credentials | None = None
+    ) -> tuple[Answer, Credentials]:
         """Join as *node* with a new key; the credentials' files are there if it was admitted."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ignored")])
@@ -135,7 +137,8 @@ class ServerProcess:
             "POST",
             "/chita/v1/join",
             {"node": node, "csr": pem},
-            headers={"Authorization": f"Bearer {token}"},
+            credentials=credentials,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
         )
         files = Credentials(self.directory / f"{node}.crt", self.directory / f"{node}.key")
         if answer.status == 200:

@@ -279,6 +279,31 @@ def test_compare_and_swap_lets_one_win(server: ServerProcess) -> None:
     assert sorted(asyncio.run(race())) == [200, *[409] * 15]
 
 
+def test_patches_of_one_object_all_hold(server: ServerProcess) -> None:
+    """A patch names no revision: one that loses a race is applied to what won it."""
+    server.as_admin("POST", PODS, pod("busy", "node-a"))
+
+    async def race() -> list[int]:
+        async with client(server) as session:
+
+            async def patch(number: int) -> int:
+                body = {"metadata": {"annotations": {f"n{number}": "x"}}}
+                path = f"{server.url}{PODS}/busy"
+                async with session.patch(path, json=body, headers=MERGE) as answer:
+                    return answer.status
+
+            return await asyncio.gather(*(patch(number) for number in range(12)))
+
+    assert asyncio.run(race()) == [200] * 12
+    assert len(server.as_admin("GET", f"{PODS}/busy").body["metadata"]["annotations"]) == 12
+
+
+def test_a_member_renews_its_certificate(server: ServerProcess, node_a: Credentials) -> None:
+    """With its own certificate a node needs no token, but only for its own name."""
+    assert server.join("node-a", token="", credentials=node_a)[0].status == 200
+    assert server.join("node-b", token="", credentials=node_a)[0].status == 401
+
+
 def handle_spec(number: int) -> dict[str, Any]:
     return {"handleID": f"h{number}", "block": {"10.244.0.0/26": 1}, "deleted": False}
 

@@ -84,12 +84,17 @@ class App:
 
     async def _join(self, request: web.BaseRequest) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._joining.is_valid(token.strip()):
+        has_token = scheme.lower() == "bearer" and self._joining.is_valid(token.strip())
+        user = user_of(request.get_extra_info("peercert"))
+        if not has_token and user is None:
             raise status.unauthorized()
         try:
             asked = msgspec.json.decode(await request.read(), type=JoinRequest)
         except msgspec.MsgspecError as error:
             raise status.bad_request(f"join: {error}; send node and csr") from error
+        # A node that is a member renews its own certificate without a token.
+        if not has_token and (user is None or not asked.node or user.node != asked.node):
+            raise status.unauthorized()
         answer = await self._joining.join(asked)
         log.info("node joined", node=answer.node, mesh_ipv4=answer.mesh_ipv4)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

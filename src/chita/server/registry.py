@@ -7,6 +7,7 @@ above parses and prints; the store below knows nothing of Kubernetes but the res
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -93,14 +94,13 @@ class Registry:
         key = Key(kind.resource, namespace, name)
         if self.store.get(key) is not None:
             raise status.already_exists(kind, name)
-        if kind.resource == "services":
-            self._addresses.assign(self.store, value)
-        if options.dry_run:
-            return _unstored(key, value)
-        try:
-            stored = await self.store.create(key, value)
-        except ConflictError as error:
-            raise status.already_exists(kind, name) from error
+        with self._addresses.assigned(self.store, kind, None, value):
+            if options.dry_run:
+                return _unstored(key, value)
+            try:
+                stored = await self.store.create(key, value)
+            except ConflictError as error:
+                raise status.already_exists(kind, name) from error
         if kind.resource == "namespaces":
             await self._create_service_account(name)
         return stored
@@ -110,7 +110,7 @@ class Registry:
     ) -> Stored:
         """Replace an object with what *change* makes of it (a copy that it may alter).
 
-        When the result names no ``resourceVersion``, a lost race is run again.
+        A lost race is run again; what names a ``resourceVersion`` is then refused.
 
         Raises:
             RefusedError: 404, 403, 409 or 422, or what *change* raises.
@@ -119,24 +119,20 @@ class Registry:
             stored = self.get(kind, namespace, name)
             old = stored.copy()
             asked = change(stored.copy())
-            wanted = self._precheck(kind, namespace, name, asked, stored)
+            self._precheck(kind, namespace, name, asked, stored)
             new = metadata.for_update(kind, old, asked, options.part)
             defaults.fill(kind, new)
             if options.operation is Operation.UPDATE:
                 new = ownership.track(kind, old, new, manager=options.manager, part=options.part)
             self._check(kind, name, new)
             authorization.check_object(options.user, kind, old, new)
-            if kind.resource == "services":
-                self._addresses.keep(self.store, old, new)
-            if new == old:
-                return stored
-            if options.dry_run:
-                return _unstored(stored.key, new)
-            try:
-                return await self._store(kind, stored, new)
-            except ConflictError as error:
-                if wanted:
-                    raise status.conflict(kind, name) from error
+            with self._addresses.assigned(self.store, kind, old, new):
+                if new == old:
+                    return stored
+                if options.dry_run:
+                    return _unstored(stored.key, new)
+                with suppress(ConflictError):
+                    return await self._store(kind, stored, new)
         raise status.conflict(kind, name)
 
     async def apply(
@@ -173,13 +169,10 @@ class Registry:
             self._check_delete(kind, stored, asked, options)
             if options.dry_run:
                 return Deleted(stored, is_waiting=False)
-            try:
+            with suppress(ConflictError):
                 if kind.resource == "namespaces":
                     return await self._delete_namespace(kind, stored)
                 return await self._delete(kind, stored)
-            except ConflictError as error:
-                if asked.resource_version:
-                    raise status.conflict(kind, name) from error
         raise status.conflict(kind, name)
 
     async def create_built_in(self) -> None:
@@ -188,11 +181,14 @@ class Registry:
             name = value["metadata"]["name"]
             if self.store.get(Key(kind.resource, "", name)) is None:
                 await self.create(kind, "", value, Options())
+        for namespace in self.store.list("namespaces").items:
+            # A crash may have come between the namespace and its account.
+            await self._create_service_account(namespace.key.name)
 
     def _precheck(
         self, kind: Kind, namespace: str, name: str, asked: Object, stored: Stored
-    ) -> str:
-        """Check place, uid and revision of a change; return the revision it names, or empty."""
+    ) -> None:
+        """Check place, uid and revision of a change."""
         asked = metadata.check_shape(kind, asked)
         metadata.check_place(kind, asked, namespace, name)
         before = stored.object["metadata"]
@@ -207,7 +203,6 @@ class Registry:
                 f"Precondition failed: UID in precondition: {uid}, "
                 f"UID in object meta: {before.get('uid')}",
             )
-        return str(wanted)
 
     def _check(self, kind: Kind, name: str, value: Object) -> None:
         found = admission.problems(kind, value) or list(self._validate(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,9 +20,11 @@ from chita.server.kinds import known_kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from chita.server.kinds import Kind
     from chita.store.store import Object, Store
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+DUAL = frozenset({"PreferDualStack", "RequireDualStack"})
 FAMILIES = {4: "IPv4", 6: "IPv6"}
 MAX_CANDIDATES = 65536  # of a large range only so many are tried
 
@@ -39,12 +42,32 @@ class ServiceAddresses:
         self._networks: list[Network] = [ipaddress.ip_network(n) for n in ranges.networks]
         self._given: dict[str, str] = {}  # address to namespace/name, of writes on their way
 
-    def assign(self, store: Store, service: Object) -> None:
-        """Fill in ``clusterIP``, ``clusterIPs`` and the families of a new Service.
+    @contextmanager
+    def assigned(self, store: Store, kind: Kind, old: Object | None, new: Object) -> Iterator[None]:
+        """Give *new* its addresses if it is a Service, and hold them until it is stored.
+
+        Within, nobody else is given them; after, the stored object speaks for itself.
 
         Raises:
-            RefusedError: 422 when a chosen address is taken or nothing is free.
+            RefusedError: 422 when a chosen address is taken or changed, or nothing is free.
         """
+        if kind.resource != "services":
+            yield
+            return
+        if old is None:
+            self._assign(store, new)
+        else:
+            self._keep(store, old, new)
+        chosen = new["spec"].get("clusterIPs") or ()
+        self._given.update(dict.fromkeys(chosen, _owner(new)))
+        try:
+            yield
+        finally:
+            for address in chosen:
+                self._given.pop(address, None)
+
+    def _assign(self, store: Store, service: Object) -> None:
+        """Fill in ``clusterIP``, ``clusterIPs`` and the families of a Service."""
         spec = service["spec"]
         if not self._networks or spec.get("type") == "ExternalName":
             return
@@ -56,40 +79,41 @@ class ServiceAddresses:
         chosen = list(spec.get("clusterIPs") or filter(None, [spec.get("clusterIP")]))
         used = self._used(store)
         for address in chosen:
-            if address in used:
+            if used.get(address, _owner(service)) != _owner(service):
                 self._refuse(service, f"{address} is taken by {used[address]}")
         families = {self._family_of(service, address) for address in chosen}
         # One address chosen by hand is enough, unless the families or both of them are asked for.
         is_open = not chosen or spec.get("ipFamilies") or spec["ipFamilyPolicy"] != "SingleStack"
         missing = [n for n in self._wanted(spec) if is_open and self._family(n) not in families]
         chosen += [self._free(network, used, service) for network in missing]
+        if not chosen:
+            self._refuse(service, f"this cluster has no range of {spec.get('ipFamilies')}")
         spec["clusterIPs"], spec["clusterIP"] = chosen, chosen[0]
         spec["ipFamilies"] = [self._family_of(service, address) for address in chosen]
-        owner = f"{service['metadata'].get('namespace')}/{service['metadata'].get('name')}"
-        self._given.update(dict.fromkeys(chosen, owner))
 
-    def keep(self, store: Store, old: Object, new: Object) -> None:
-        """Keep the addresses of a Service that an update leaves out.
-
-        Raises:
-            RefusedError: 422 when an update changes them.
-        """
+    def _keep(self, store: Store, old: Object, new: Object) -> None:
+        """Keep the addresses that an update leaves out; give a second one if it asks for both."""
         before, spec = old.get("spec") or {}, new.get("spec") or {}
         if spec.get("type") == "ExternalName":
             return
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+        for field in ("clusterIP", "clusterIPs", "ipFamilyPolicy"):
             if field in before and not spec.get(field):
                 spec[field] = before[field]
+        becomes_dual = (
+            spec.get("ipFamilyPolicy") in DUAL and before.get("ipFamilyPolicy") not in DUAL
+        )
+        if "ipFamilies" in before and not spec.get("ipFamilies") and not becomes_dual:
+            spec["ipFamilies"] = before["ipFamilies"]
         if before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
             self._refuse(new, "the field is immutable once set; delete and create the Service")
-        if not spec.get("clusterIP"):
-            self.assign(store, new)
+        if not spec.get("clusterIP") or (becomes_dual and spec["clusterIP"] != "None"):
+            self._assign(store, new)
 
     def _wanted(self, spec: dict[str, Any]) -> Sequence[Network]:
         families = spec.get("ipFamilies")
         if families:
             return [n for family in families for n in self._networks if self._family(n) == family]
-        if spec.get("ipFamilyPolicy") in {"PreferDualStack", "RequireDualStack"}:
+        if spec.get("ipFamilyPolicy") in DUAL:
             return self._networks
         return self._networks[:1]
 
@@ -98,7 +122,6 @@ class ServiceAddresses:
         for stored in store.list("services").items:
             for address in stored.object.get("spec", {}).get("clusterIPs") or ():
                 used[address] = f"{stored.key.namespace}/{stored.key.name}"
-                self._given.pop(address, None)
         return {**self._given, **used}
 
     def _free(self, network: Network, used: dict[str, str], service: Object) -> str:
@@ -124,6 +147,10 @@ class ServiceAddresses:
         kind = known_kind("v1", "Service")
         name = service["metadata"].get("name", "")
         raise status.invalid(kind, name, [Problem("spec.clusterIPs", message)])
+
+
+def _owner(service: Object) -> str:
+    return f"{service['metadata'].get('namespace')}/{service['metadata'].get('name')}"
 
 
 def _candidates(network: Network, metadata: dict[str, Any]) -> Iterator[str]:

@@ -298,6 +298,16 @@ def test_service_addresses() -> None:
         def bare(value: Object) -> Object:
             return {**value, "spec": {"ports": [{"port": 81}]}}
 
+        single = await create("single")
+
+        def doubled(value: Object) -> Object:
+            spec = {k: v for k, v in value["spec"].items() if k != "ipFamilies"}
+            return {**value, "spec": {**spec, "ipFamilyPolicy": "RequireDualStack"}}
+
+        both = await registry.change(SERVICE, "default", "single", doubled, Options())
+        assert both.object["spec"]["clusterIP"] == single["clusterIP"]
+        assert both.object["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
+
         kept = await registry.change(SERVICE, "default", "dual", bare, Options())
         assert kept.object["spec"]["clusterIPs"] == dual["clusterIPs"]
 
@@ -307,8 +317,11 @@ def test_service_addresses() -> None:
         move = registry.change(SERVICE, "default", "dual", moved, Options())
         assert "immutable" in str(await refused(move))
 
-        given = [(await create(f"s{n}"))["clusterIP"] for n in range(12)]
-        assert len({*given, dual["clusterIP"], "10.96.0.3"}) == 14
+        for n in range(20):  # a dry run keeps nothing
+            value = object_of(SERVICE, f"dry-{n}", spec={"ports": [{"port": 80}]})
+            await registry.create(SERVICE, "default", value, Options(dry_run=True))
+        given = [(await create(f"s{n}"))["clusterIP"] for n in range(11)]
+        assert len({*given, dual["clusterIP"], single["clusterIP"], "10.96.0.3"}) == 14
         assert "no free address" in str(await refused(create("last")))
 
     run(scenario)
