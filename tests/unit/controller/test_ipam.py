@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chita.controller.ipam import IpamCollector
+from chita.errors import ExhaustedError
 from chita.ipam.affinity import BlockAffinity
 from chita.ipam.allocator import Allocator
 from chita.ipam.block import IPAMBlock
@@ -16,7 +20,8 @@ from chita.ipam.handle import IPAMHandle
 from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.objects import T
 from chita.ipam.store import Held
-from ipam_stores import CrashError, FailingStore, allocated, no_pause, request
+from chita.model.net import Address
+from ipam_stores import CrashError, FailingStore, RacingStore, allocated, no_pause, request
 
 
 class Everybody:
@@ -130,3 +135,51 @@ def test_a_leak_waits_for_the_grace_period_and_the_pool_is_whole_again() -> None
 
     assert left == [32, 0]
     assert refilled == 32
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 2**32), rounds=st.integers(1, 6))
+@settings(max_examples=100, deadline=None)
+def test_collection_races_with_nodes_and_takes_nothing_from_the_living(
+    seed: int, rounds: int
+) -> None:
+    """Nodes assign and release while scans delete their empty blocks, in every order of calls.
+
+    The grace period never ends here: only what needs none is collected.
+    """
+
+    async def scenario() -> None:
+        store, everybody, choose = MemoryBlockStore(), Everybody(), random.Random(seed)
+        nodes = {
+            name: Allocator(RacingStore(store, seed + number), name, no_pause)
+            for number, name in enumerate(sorted(everybody.nodes))
+        }
+        scanning = IpamCollector(
+            RacingStore(store, seed + 9), everybody, clock=lambda: 0.0, grace_s=1, pause=no_pause
+        )
+        live: dict[str, tuple[str, list[Address]]] = {}
+
+        async def come(pod: str, node: str) -> None:
+            everybody.pods[f"shop/{pod}"] = LivePod(node=node)
+            with suppress(ExhaustedError):
+                given_ = await nodes[node].assign(request(pod, node))
+                everybody.pods[f"shop/{pod}"] = LivePod(node=node, addresses=frozenset(given_))
+                live[pod] = (node, given_)
+
+        async def go(pod: str) -> None:
+            node, given_ = live.pop(pod)
+            assert await nodes[node].release(pod) == given_
+            del everybody.pods[f"shop/{pod}"]
+
+        for number in range(rounds):
+            leaving = choose.sample(sorted(live), k=choose.randint(0, len(live)))
+            coming = [f"p{number}-{index}" for index in range(choose.randint(1, 5))]
+            await asyncio.gather(
+                *(come(pod, choose.choice(sorted(nodes))) for pod in coming),
+                *(go(pod) for pod in leaving),
+                *(scanning.scan() for _ in range(choose.randint(1, 3))),
+            )
+            expected = {a: pod for pod, (_, given_) in live.items() for a in given_}
+            assert await allocated(store) == expected
+
+    asyncio.run(scenario())
