@@ -171,7 +171,7 @@ def test_watch_from_a_revision(run: Callable[[Scenario], None]) -> None:
         await store.create(key("a", "x"), value())
         watch = store.watch("pods", since=0)
         late = store.watch("pods", "x", since=1)
-        events, _ = await watch.next()
+        events = await watch.next()
         assert told(events) == [("ADDED", "a", 1)]
         assert watch.settled() == 1
 
@@ -180,19 +180,19 @@ def test_watch_from_a_revision(run: Callable[[Scenario], None]) -> None:
         await store.create(key("b", "x", "services"), value())
         await store.update(key("a", "x"), value(1), expected=1)
         await store.delete(key("a", "x"), expected=4)
-        seen = list((await waiting)[0])
+        seen = list(await waiting)
         while len(seen) < 2:
-            seen += (await late.next())[0]
-        events, revision = await watch.next()
+            seen += await late.next()
+        events = await watch.next()
 
         assert told(seen) == [("MODIFIED", "a", 4), ("DELETED", "a", 5)]
         assert told(events) == [("ADDED", "b", 2), ("MODIFIED", "a", 4), ("DELETED", "a", 5)]
-        assert revision == watch.settled() == store.revision == 5
+        assert watch.settled() == store.revision == 5
         previous = events[1].previous
         assert previous is not None
         assert previous.copy()["n"] == 0
         watch.close()
-        assert list((await watch.next())[0]) == []
+        assert list(await watch.next()) == []
 
     run(scenario)
 
@@ -216,7 +216,7 @@ def test_compaction_expires(run: Callable[[Scenario], None]) -> None:
         with pytest.raises(ExpiredError):
             store.list("pods", at=1)
         recent = store.watch("pods", since=revision - 2)
-        assert len((await recent.next())[0]) == 2
+        assert len(await recent.next()) == 2
 
     run(scenario)
 
@@ -227,7 +227,7 @@ def test_end_of_watches(run: Callable[[Scenario], None]) -> None:
         await asyncio.sleep(0)
         store.end_watches()
 
-        assert list((await waiting)[0]) == []
+        assert list(await waiting) == []
 
     run(scenario)
 
@@ -248,7 +248,7 @@ def test_reopened_store_is_the_same(tmp_path: Path) -> None:
                 ("a", 4, 2),
                 ("c", 3, 1),
             ]
-            events, _ = await store.watch("pods", since=2).next()
+            events = await store.watch("pods", since=2).next()
             expected = [("ADDED", "c", 3), ("MODIFIED", "a", 4), ("DELETED", "b", 5)]
             assert expected == told(events)
             assert events[1].previous is not None
@@ -260,7 +260,7 @@ def test_reopened_store_is_the_same(tmp_path: Path) -> None:
         async with opened("sqlite", tmp_path) as store:
             assert compacted == store.compacted
             assert store.revision == revision
-            (event, *_), _ = await store.watch("pods", since=compacted).next()
+            event, *_ = await store.watch("pods", since=compacted).next()
             assert event.type is EventType.MODIFIED
             assert event.previous is None
             with pytest.raises(ExpiredError):
@@ -335,7 +335,7 @@ def test_watch_replays_to_the_list(steps: list[tuple[str, str, int]]) -> None:
             objects = {i.key: i.data for i in store.list("pods", at=snapshot.revision).items}
             assert objects == {i.key: i.data for i in snapshot.items}
             if snapshot.revision < store.revision:
-                for event in (await store.watch("pods", since=snapshot.revision).next())[0]:
+                for event in await store.watch("pods", since=snapshot.revision).next():
                     if event.type is EventType.DELETED:
                         del objects[event.current.key]
                     else:

@@ -88,7 +88,7 @@ async def _follow(
     while (now := clock()) < end:
         try:
             async with asyncio.timeout(min(LOOK_EVERY_S, end - now)):
-                events, _ = await watch.next()
+                events = await watch.next()
         except TimeoutError:
             if request.transport is None or request.transport.is_closing():
                 return

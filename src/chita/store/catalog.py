@@ -65,8 +65,8 @@ class CatalogWatch:
         self._closed = False
         shelf.readers.add(self)
 
-    async def next(self) -> tuple[Sequence[Event], int]:
-        """Wait for events; return them with the revision they bring the reader to."""
+    async def next(self) -> Sequence[Event]:
+        """Wait for events; return them in order, none when the watch was ended."""
         while True:
             shelf = self._shelf
             index = self._position - shelf.dropped
@@ -81,7 +81,7 @@ class CatalogWatch:
             if self._namespace:
                 events = [e for e in events if e.current.key.namespace == self._namespace]
             if events or self._closed:
-                return events, self._catalog.revision
+                return events
             self._wake.clear()
             await self._wake.wait()
 

@@ -98,8 +98,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Watch(Protocol):
     """A position in one resource's events; it holds no queue, so a slow reader costs nothing."""
 
-    async def next(self) -> tuple[Sequence[Event], int]:
-        """Wait for events; return them in order, with a revision that they bring the reader to.
+    async def next(self) -> Sequence[Event]:
+        """Wait for events; return them in order, none when the watch was ended.
 
         Raises:
             ExpiredError: the history at this position was compacted.
