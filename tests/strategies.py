@@ -109,15 +109,14 @@ def entity_rules(draw: st.DrawFn, service: st.SearchStrategy[ServiceRef | None])
     if referred is not None:
         return EntityRule(service=referred)
     nets = st.sampled_from(NETS[draw(st.sampled_from([4, 4, 6]))])
-    kind = draw(
-        st.sampled_from(["any", "any", "any", "selector", "selector", "nets", "ports", "all"])
-    )
+    kinds = ["any"] * 4 + ["selector"] * 3 + ["nets", "not-nets", "ports", "all"]
+    kind = draw(st.sampled_from(kinds))
     if kind == "any":
         return EntityRule()
     everything = kind == "all"
     return EntityRule(
         nets=draw(few(nets)) if everything or kind == "nets" else (),
-        not_nets=draw(few(nets)) if everything or kind == "nets" else (),
+        not_nets=draw(few(nets)) if everything or kind == "not-nets" else (),
         selector=draw(SELECTORS) if kind == "selector" else draw(seldom(SELECTORS)),
         not_selector=draw(seldom(SELECTORS)),
         ports=draw(few(PORTS)) if everything or kind == "ports" else (),

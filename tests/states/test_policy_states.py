@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pytest
 
 from chita.compute.incremental import IncrementalPolicy
 from chita.compute.policy import policy_state
-from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, Remove
+from states.changes import steps
 from states.policy_states import STATES, State
-
-
-def steps(old: ClusterState, new: ClusterState) -> Iterator[Change]:
-    """Yield the changes that lead from *old* to *new*."""
-    for type_, name in COLLECTIONS.items():
-        before, after = getattr(old, name), getattr(new, name)
-        for key in before.keys() - after.keys():
-            yield Remove(type_, key)
-        for key, entity in after.items():
-            if before.get(key) != entity:
-                yield Put(entity)
 
 
 def walk(path: Iterable[State], *, piece: int, seed: int) -> None:

@@ -37,17 +37,15 @@ class RulesInUse:
         self._resolve = resolve
         self._sets = sets
         self._resolved: dict[str, ResolvedRules] = {}
-        self._missing: set[str] = set()
 
     def refresh(self, used: AbstractSet[str], changed: AbstractSet[str]) -> None:
         """Hold what *used* names; look again at those among them that are in *changed*."""
-        held = self._resolved.keys() | self._missing
+        held = self._resolved.keys()
         affected = (held - used) | (used - held) | (changed & used)
-        old = [self._resolved.pop(key) for key in affected & self._resolved.keys()]
+        old = [self._resolved.pop(key) for key in affected & held]
         news = {key: self._resolve(key) if key in used else None for key in affected}
         found = {key: new for key, new in news.items() if new is not None}
         self._resolved |= found
-        self._missing = (self._missing - affected) | ((affected & used) - found.keys())
         # Use before release: a set that both name is not emptied and filled again.
         self._sets.use([new.sets for new in found.values()])
         for each in old:

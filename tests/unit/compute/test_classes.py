@@ -85,3 +85,32 @@ def test_discarded_class_is_not_selected() -> None:
 
     assert index.selected(parse_selector("app == 'web'")) == []
     assert index.selected(parse_selector("all()")) == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        pytest.param("app == 'web'", {"a/1"}, id="one-value"),
+        pytest.param("app in {'web', 'db'}", {"a/1", "a/2"}, id="several-values"),
+        pytest.param("has(app)", {"a/1", "a/2", "a/3"}, id="any-value"),
+        pytest.param("has(app) && rare == 'x'", {"a/3"}, id="the-rarest-pair"),
+        pytest.param("app in {}", set[str](), id="no-value"),
+        pytest.param("app != 'web'", {"a/2", "a/3", "a/4"}, id="without-a-pair"),
+        pytest.param("!has(app)", {"a/4"}, id="absent"),
+    ],
+)
+def test_selected(selector: str, expected: set[str]) -> None:
+    """By whatever the index goes, all that match are found."""
+    labels: tuple[dict[str, str], ...] = (
+        {"app": "web"},
+        {"app": "db"},
+        {"app": "job", "rare": "x"},
+        {},
+    )
+    members = {
+        f"a/{i}": workload(f"a/{i}", f"10.244.0.{i}", labels=its) for i, its in enumerate(labels, 1)
+    }
+    index = ClassIndex(classify(members, {"app", "rare"}, {}))
+
+    found = {key for each in index.selected(parse_selector(selector)) for key in each.members}
+    assert expected == found

@@ -237,6 +237,11 @@ STAGED = StagedAction.SET
             id="nonexistent-tier-after-default",
         ),
         pytest.param(
+            tuple(policy(f"/{x}", ingress=[rule()], tier=f"nowhere-{x}") for x in "fedcba"),
+            ByRule(ALLOW, "nowhere-a", f"{GLOBAL}a", 0),
+            id="nonexistent-tiers-by-name",
+        ),
+        pytest.param(
             (policy("/q", ingress=[], tier="nowhere"),),
             ByTierEnd("nowhere", (f"{GLOBAL}q",)),
             id="nonexistent-tier-denies",
@@ -387,6 +392,14 @@ def test_rule_with_ipv4_nets_is_skipped_for_ipv6_even_if_it_denies() -> None:
 
     assert evaluate(state, six).ingress.decided_by == ByRule(ALLOW, "default", KEY, 1)
     assert evaluate(world(*ingress(rule(family=4))), six).ingress.decided_by == DEFAULT_END
+
+
+def test_named_port_is_one_of_what_the_selector_selects() -> None:
+    """v3 2.5, edge case 5: not of another that has the same address."""
+    one = rule(destination=side("kind == 'x'", ports="http"))
+    state = world(network_set("/same", f"{WEB}/32", kind="x"), *ingress(one))
+
+    assert evaluate(state, flow(DB, WEB)).ingress.decided_by == DEFAULT_END
 
 
 def test_both_ends_must_allow() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from build import (
+    PASS,
     cluster,
     endpoint_slice,
     namespace,
@@ -25,9 +26,12 @@ from build import (
 from chita.compute.incremental import IncrementalPolicy
 from chita.compute.policy import policy_state
 from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, Remove, fold
-from chita.model.endpoint import WorkloadEndpoint
+from chita.model.endpoint import Profile, WorkloadEndpoint
 from chita.model.net import TCP
-from chita.model.policy import Policy
+from chita.model.policy import Policy, Tier
+from chita.model.service import EndpointSlice
+from chita.model.settings import Settings
+from states.changes import steps
 from strategies import NODES, changes, clusters
 
 
@@ -38,7 +42,7 @@ def puts(state: ClusterState) -> list[Put]:
 
 @pytest.mark.slow
 @settings(
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -95,6 +99,41 @@ def started() -> IncrementalPolicy:
     kept = IncrementalPolicy("node-1")
     kept.apply(puts(WORLD))
     return kept
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(Put(namespace("a", team="red")), id="namespace-labels"),
+        pytest.param(Remove(Profile, "kns.a"), id="namespace-gone"),
+        pytest.param(Put(endpoint_slice("b/job", "job-1", ("10.244.0.3", 81))), id="service"),
+        pytest.param(Put(endpoint_slice("b/new", "job-1", ("10.244.0.3", 80))), id="slice-moves"),
+        pytest.param(Remove(EndpointSlice, "b/job-1"), id="service-gone"),
+        pytest.param(Put(tier("default", 1, PASS)), id="tier-passes"),
+        pytest.param(Remove(Tier, "default"), id="built-in-tier-is-back"),
+        pytest.param(Put(workload("a/web", "10.244.0.1", node="node-2")), id="pod-moves"),
+        pytest.param(Put(node("node-2", "10.0.0.2")), id="node"),
+        pytest.param(Put(Settings(log_prefix="dropped")), id="settings"),
+        pytest.param(
+            Put(policy("/all", "has(app) && pcns.team == 'blue'", egress=[])), id="by-namespace"
+        ),
+    ],
+)
+@pytest.mark.parametrize("team", ["blue", "red"])
+def test_each_kind_of_change(change: Change, team: str) -> None:
+    """There and back again, each time equal to from scratch."""
+    by_team = side(f"pcns.team == '{team}'")
+    kept = started()
+    kept.apply(
+        [
+            Put(policy("a/t", "pcns.team == 'blue'", ingress=[rule(source=by_team)])),
+            Put(policy("/late", "pcns.team != 'blue'", ingress=[], tier="late")),
+        ]
+    )
+    before, start = kept.cluster, kept.state
+    assert kept.apply([change]) == policy_state(kept.cluster, "node-1")
+    back = steps(kept.cluster, before)
+    assert kept.apply(back) == start
 
 
 @pytest.mark.parametrize(
@@ -157,7 +196,7 @@ def test_endpoints_of_a_class_share_their_policies() -> None:
 
 def test_the_first_of_two_workloads_has_their_interface() -> None:
     """Whoever came first in time: the order of keys decides, and the loser may still come in."""
-    one = workload("a/1", "10.244.0.4")
+    one = workload("a/1", "10.244.0.4", labels={"app": "web"})
     other = structs.replace(workload("a/2", "10.244.0.5"), interface=one.interface)
     kept = started()
     steps: list[tuple[Change, str]] = [
