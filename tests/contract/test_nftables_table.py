@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from chita.dataplane.nftables.applier import NftApplier, Outcome
 from chita.dataplane.nftables.diff import create, diff
 from chita.dataplane.nftables.fake import FakeTable
-from chita.dataplane.nftables.objects import Accept, Chain, DataType, Jump, Rule, Set, SetKind
+from chita.dataplane.nftables.objects import (
+    Accept,
+    Chain,
+    ChainType,
+    DataType,
+    Hook,
+    Jump,
+    Rule,
+    Set,
+    SetKind,
+)
 from chita.dataplane.nftables.outline import outline
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable, Table
@@ -78,13 +88,35 @@ def test_a_walk_through_states_ends_at_each(table: Table, states: list[PolicySta
         assert applier.apply(state).outcome is Outcome.UNCHANGED
         # A restarted agent finds what it would write, and writes nothing.
         assert NftApplier(table).apply(state).outcome is Outcome.ADOPTED
+    # One that finds another state's table changes what differs.
+    fresh = NftApplier(table).apply(states[1])
+    assert fresh.outcome in {Outcome.REPAIRED, Outcome.ADOPTED}
+    assert outline(policy_ruleset(states[1])) == table.read()
 
 
-def test_a_table_of_another_content_is_replaced(table: Table) -> None:
+FORWARD = Hook(ChainType.FILTER, "forward", 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome"),
+    [
+        pytest.param((AddChain(Chain("strange", ())), AddRules("strange", (Rule((Accept(),)),))),
+                     Outcome.REPAIRED, id="strange-chain"),
+        pytest.param((AddChain(Chain("forward-egress", (), FORWARD)),), Outcome.REPAIRED,
+                     id="empty-chain"),
+        pytest.param((AddChain(Chain("forward-egress", ())),), Outcome.REPLACED,
+                     id="chain-without-its-hook"),
+        pytest.param((AddSet(Set("workloads", (DataType.IPV4_ADDR,), SetKind.HASH, frozenset())),),
+                     Outcome.REPLACED, id="set-of-another-type"),
+    ],
+)  # fmt: skip
+def test_a_table_of_another_content_is_mended(
+    table: Table, before: Transaction, outcome: Outcome
+) -> None:
     clear(table)
-    table.commit((AddTable(), AddChain(Chain("strange", ())), AddRules("strange", (RULE,))))
+    table.commit((AddTable(), *before))
 
-    assert NftApplier(table).apply(PolicyState()).outcome is Outcome.REPLACED
+    assert NftApplier(table).apply(PolicyState()).outcome is outcome
     assert outline(policy_ruleset(PolicyState())) == table.read()
 
 

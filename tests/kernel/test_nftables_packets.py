@@ -164,16 +164,23 @@ def test_what_others_did_to_the_table_is_undone(node: World, applier: NftApplier
         remade = applier.apply(state).outcome
     nft.close()
 
-    assert [Applied.REPLACED, Applied.UNCHANGED, Applied.CREATED] == [undone, others, remade]
+    assert [Applied.REPAIRED, Applied.UNCHANGED, Applied.CREATED] == [undone, others, remade]
 
 
 @pytest.mark.slow
-def test_no_allowed_packet_is_lost_while_the_table_is_replaced(
-    node: World, applier: NftApplier
-) -> None:
-    """A restarted agent that finds another table replaces it in one commit."""
+def test_no_allowed_packet_is_lost_while_agents_restart(node: World, applier: NftApplier) -> None:
+    """A restarted agent that finds another state's table changes it in one commit."""
     one = pods(POD_A, POD_B)
-    two = msgspec.structs.replace(one, endpoint_to_host=HostAction.DROP)
+    # Other chains for both pods, and another base chain.
+    two = msgspec.structs.replace(
+        one,
+        endpoint_to_host=HostAction.DROP,
+        endpoints={
+            name: msgspec.structs.replace(each, profiles=("q",))
+            for name, each in one.endpoints.items()
+        },
+        profiles={"q": ALLOW_ALL},
+    )
     applier.apply(one)
     flow = Flow(source=A, destination=B, protocol=UDP, destination_port=80)
     done = threading.Event()
@@ -199,4 +206,4 @@ def test_no_allowed_packet_is_lost_while_the_table_is_replaced(
     numbered = dict(enumerate(sent))
 
     assert frozenset(numbered) == node.collect(numbered, frozenset(numbered))
-    assert set(outcomes) == {Applied.REPLACED}
+    assert set(outcomes) == {Applied.REPAIRED}

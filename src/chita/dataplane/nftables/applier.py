@@ -6,12 +6,12 @@ from enum import StrEnum
 
 import msgspec
 
-from chita.dataplane.nftables.diff import create, diff, replace
+from chita.dataplane.nftables.diff import create, diff, is_convertible, replace
 from chita.dataplane.nftables.objects import Ruleset
-from chita.dataplane.nftables.outline import outline
+from chita.dataplane.nftables.outline import as_ruleset, outline
 from chita.dataplane.nftables.ruleset import RulesetBuilder
 from chita.dataplane.nftables.table import Table
-from chita.dataplane.nftables.transaction import AddTable, DeleteTable
+from chita.dataplane.nftables.transaction import AddTable, DeleteTable, Transaction
 from chita.desired.policy import PolicyState
 from chita.errors import KernelError
 
@@ -24,8 +24,11 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     CREATED = "created"
     UPDATED = "updated"
+    """From what was asked for last."""
+    REPAIRED = "repaired"
+    """From what was found: an earlier agent's table, or one that others changed."""
     REPLACED = "replaced"
-    """It held something else, or a transaction had been refused."""
+    """As a whole: what was found could not be read or changed."""
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -50,7 +53,8 @@ class NftApplier:
         What others did to the table since is undone too.
 
         Raises:
-            KernelError: refused; the table is as before, and the next call replaces all of it.
+            KernelError: refused; the table is as before. The next call reads it, changes what
+                differs, and where that is refused replaces all of it.
         """
         desired = self._builder.build(state)
         last = self._last
@@ -73,28 +77,28 @@ class NftApplier:
             return False
 
     def _first(self, desired: Ruleset) -> Applied:
+        """Make the table *desired* from whatever it holds."""
         try:
             found = self._table.read()
-        except KernelError:
-            # Not a form of ours: the name is, so it goes (docs/design/nftables.md).
-            pass
-        else:
             if found is None:
-                transaction = create(desired)
-                self._table.commit(transaction)
-                return Applied(Outcome.CREATED, len(transaction))
-            if found == outline(desired):
-                return Applied(Outcome.ADOPTED)
-        transaction = replace(desired)
-        self._table.commit(transaction)
-        return Applied(Outcome.REPLACED, len(transaction))
+                return self._commit(Outcome.CREATED, create(desired))
+            actual = as_ruleset(found, desired)
+            if is_convertible(actual, desired):
+                steps = diff(actual, desired)
+                return self._commit(Outcome.REPAIRED if steps else Outcome.ADOPTED, steps)
+        except KernelError:
+            # Not a form of ours, or it changed meanwhile. The table's name is ours: it goes.
+            pass
+        return self._commit(Outcome.REPLACED, replace(desired))
 
     def _next(self, last: Ruleset, desired: Ruleset) -> Applied:
-        transaction = diff(last, desired)
-        if not transaction:
-            return Applied(Outcome.UNCHANGED)
-        self._table.commit(transaction)
-        return Applied(Outcome.UPDATED, len(transaction))
+        steps = diff(last, desired)
+        return self._commit(Outcome.UPDATED if steps else Outcome.UNCHANGED, steps)
+
+    def _commit(self, outcome: Outcome, transaction: Transaction) -> Applied:
+        if transaction:
+            self._table.commit(transaction)
+        return Applied(outcome, len(transaction))
 
     def remove(self) -> None:
         """Remove the table, if there is one: nothing is enforced any more.

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chita.dataplane.nftables.objects import Chain, Hook, Ruleset, Set, Verdict
+from chita.dataplane.nftables.objects import (
+    Chain,
+    Hook,
+    Rule,
+    Ruleset,
+    Set,
+    Verdict,
+    VerdictMap,
+)
 from chita.dataplane.nftables.render import rule_comment
 
 
@@ -41,3 +49,25 @@ def outline(ruleset: Ruleset) -> Outline:
 
 def _chain(chain: Chain) -> ChainOutline:
     return ChainOutline(chain.hook, tuple(rule_comment(rule) for rule in chain.rules))
+
+
+_UNKNOWN = Rule((), "not what we wrote")
+
+
+def as_ruleset(found: Outline, desired: Ruleset) -> Ruleset:
+    """Return *found* as a ruleset to take the difference to *desired* from.
+
+    A chain whose comments are those of the desired one is that chain; any other holds rules that
+    nothing equals, so that it is filled anew.
+    """
+    wanted = outline(desired).chains
+    return Ruleset(
+        sets=found.sets,
+        maps={name: VerdictMap(name, elements) for name, elements in found.maps.items()},
+        chains={
+            name: desired.chains[name]
+            if wanted.get(name) == chain
+            else Chain(name, (_UNKNOWN,) * len(chain.comments), chain.hook)
+            for name, chain in found.chains.items()
+        },
+    )
