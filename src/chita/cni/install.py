@@ -76,9 +76,13 @@ def binary_text(interpreter: Path, socket: Path) -> str:
 
 
 def conflist_text(network: str) -> str:
-    """Return the network configuration list (SPEC 1.1 section 1)."""
+    """Return the network configuration list (SPEC 1.1 section 1).
+
+    A runtime of before 1.1 reads ``cniVersion`` alone and refuses one it does not know; a newer one
+    takes the highest of ``cniVersions`` that it knows.
+    """
     conflist = {
-        "cniVersion": "1.1.0",
+        "cniVersion": "1.0.0",
         "cniVersions": ["0.3.1", "0.4.0", "1.0.0", "1.1.0"],
         "name": network,
         "plugins": [{"type": BINARY, "ipam": {"type": "chita-ipam"}}],

@@ -199,6 +199,8 @@ def test_install_writes_what_runtimes_look_for(tmp_path: Path) -> None:
     assert interpreter == interpreter.resolve()
     assert interpreter == Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
     assert configuration["name"] == "mesh"
+    assert configuration["cniVersion"] == "1.0.0"  # runtimes before 1.1 refuse 1.1.0
+    assert set(configuration["cniVersions"]) <= set(VERSIONS)
     assert configuration["plugins"][0]["type"] == BINARY
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
         CONFLIST,
