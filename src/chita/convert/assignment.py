@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from chita.model.endpoint import WorkloadEndpoint
-from chita.model.ippool import Block, IPPool, PoolUse
+from chita.model.ippool import Block, Encap, IPPool, PoolUse
 from chita.model.labels import namespace_profile
 from chita.model.net import Address, Cidr
 from chita.model.node import Node
@@ -24,6 +24,7 @@ DEFAULT_POOLS = (
         name="default-ipv4-ippool",
         cidr=Cidr.parse("10.244.0.0/16"),
         block_size=26,
+        encap=Encap.ALWAYS,
         nat_outgoing=True,
         node_selector=all_(),
     ),
@@ -31,11 +32,12 @@ DEFAULT_POOLS = (
         name="default-ipv6-ippool",
         cidr=Cidr.parse("fd00:10:244::/56"),
         block_size=122,
+        encap=Encap.ALWAYS,
         nat_outgoing=True,
         node_selector=all_(),
     ),
 )
-"""The pools of a cluster that declares none."""
+"""The pools of a cluster that declares none: encapsulated, which works in every cloud."""
 
 
 class Assignment(msgspec.Struct, frozen=True):

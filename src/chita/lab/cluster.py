@@ -98,7 +98,8 @@ class Lab:
             self.start_server()
             done(f"https://127.0.0.1:{self.layout.api_port}")
         with self._step("objects") as done:
-            done(f"{asyncio.run(load_world(self.client(), self.world))} objects")
+            count = asyncio.run(load_world(self.client(), self.world, self.topology))
+            done(f"{count} objects")
         with self._step("agents") as done:
             for node in self.topology.nodes:
                 self.start_agent(node)

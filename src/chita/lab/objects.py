@@ -6,10 +6,13 @@ from chita.agent.view import ClusterView
 from chita.api.client import ApiClient, Object
 from chita.api.kinds import WATCHED, resource_of
 from chita.api.watch import Listed
+from chita.convert.assignment import DEFAULT_POOLS
 from chita.errors import ConflictError
 from chita.lab.matrix import service_slices
+from chita.lab.topology import Topology
 from chita.lab.world import World
 from chita.model.cluster import Change, ClusterState, fold
+from chita.model.ippool import IPPool
 
 _LOAD_ORDER = {"Namespace": 0, "Tier": 1, "ServiceAccount": 2, "IPPool": 3, "Node": 4}
 
@@ -35,20 +38,46 @@ async def create_or_replace(client: ApiClient, obj: Object) -> None:
         )
 
 
-async def load_world(client: ApiClient, world: World) -> int:
-    """Create every object of *world*; return how many.
+async def load_world(client: ApiClient, world: World, topology: Topology) -> int:
+    """Create every object of *world*; return how many. Nodes get what *topology* gave them.
 
     Namespaces first, whatever the order of the files: the rest may stand in them.
 
     Raises:
         ApiError: the server refuses one; the message names its fields.
     """
-    objects = [obj for obj in world.objects if obj["kind"] != "Underlay"]
+    objects = [
+        topology.node_object(obj) if is_node(obj) else obj
+        for obj in world.objects
+        if obj["kind"] != "Underlay"
+    ]
+    if not world.of_kind("IPPool"):
+        objects += [_pool_object(pool) for pool in DEFAULT_POOLS]
     objects.sort(key=lambda obj: _LOAD_ORDER.get(obj["kind"], len(_LOAD_ORDER)))
     async with client:
         for obj in objects:
             await create_or_replace(client, obj)
     return len(objects)
+
+
+def _pool_object(pool: IPPool) -> Object:
+    """Return the object of a pool that a world without any gets, as `chita explain` gives it."""
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "IPPool",
+        "metadata": {"name": pool.name},
+        "spec": {
+            "cidr": str(pool.cidr),
+            "blockSize": pool.block_size,
+            "vxlanMode": pool.encap.value,
+            "natOutgoing": pool.nat_outgoing,
+        },
+    }
+
+
+def is_node(obj: Object) -> bool:
+    """Whether *obj* is a node of Kubernetes; Calico's kind has the same name."""
+    return (obj["apiVersion"], obj["kind"]) == ("v1", "Node")
 
 
 async def put_slices(client: ApiClient, world: World) -> None:

@@ -132,15 +132,24 @@ def model_flow(trial: Trial) -> ModelFlow:
 
 
 def _wire_flow(trial: Trial, expected: Verdict) -> Flow:
-    answers = expected is Verdict.ALLOW and not _is_closed(trial)
     return Flow(
         namespace=str(netns_path(trial.source.netns)),
         destination=trial.address,
         protocol=trial.protocol,
         port=trial.port,
         source=trial.source_address,
-        expected=Expectation.ANSWER if answers else Expectation.SILENCE,
+        expected=_expectation(trial, expected),
     )
+
+
+def _expectation(trial: Trial, expected: Verdict) -> Expectation:
+    match expected:
+        case Verdict.ALLOW if _is_closed(trial):
+            return Expectation.REFUSAL
+        case Verdict.ALLOW:
+            return Expectation.ANSWER
+        case Verdict.DENY:
+            return Expectation.SILENCE
 
 
 def _is_closed(trial: Trial) -> bool:
