@@ -1,0 +1,83 @@
+"""What holds of every ruleset, whatever the policy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chita.dataplane.nftables.objects import (
+    AnonymousLookup,
+    Compare,
+    Field,
+    Goto,
+    Jump,
+    Lookup,
+    Rule,
+    Ruleset,
+)
+from chita.dataplane.nftables.ruleset import RulesetBuilder, policy_ruleset
+from chita.dataplane.nftables.trace import MAX_DEPTH
+from chita.desired.policy import PolicyState
+from policy_states import policy_states
+
+pytestmark = pytest.mark.slow
+few_examples = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+ADDRESS_FIELDS = {Field.IP_SADDR, Field.IP_DADDR, Field.IP6_SADDR, Field.IP6_DADDR}
+
+
+def fields_read(rule: Rule) -> list[Field]:
+    """Return the fields that *rule* reads, in order."""
+    found: list[Field] = []
+    for statement in rule.statements:
+        match statement:
+            case Compare(field) | AnonymousLookup(field):
+                found.append(field)
+            case Lookup(fields):
+                found += fields
+            case _:
+                pass
+    return found
+
+
+def depth(ruleset: Ruleset, chain: str) -> int:
+    """Return how many jumps deep *chain* goes."""
+    targets = [
+        statement.chain
+        for rule in ruleset.chains[chain].rules
+        for statement in rule.statements
+        if isinstance(statement, Jump | Goto)
+    ]
+    return 1 + max((depth(ruleset, target) for target in targets), default=0)
+
+
+@few_examples
+@given(policy_states())
+def test_no_address_is_read_before_its_family_is_known(state: PolicyState) -> None:
+    """Raw netlink implies nothing: an IPv6 packet has other bytes where IPv4 has addresses."""
+    for chain in policy_ruleset(state).chains.values():
+        for rule in chain.rules:
+            read = fields_read(rule)
+            first = next((at for at, field in enumerate(read) if field in ADDRESS_FIELDS), None)
+            if first is not None:
+                assert Field.NFPROTO in read[:first], rule
+
+
+@few_examples
+@given(policy_states())
+def test_chains_are_never_deeper_than_the_kernel_allows(state: PolicyState) -> None:
+    """Base chain, endpoint, tier, policy, block: whatever the number of tiers and policies."""
+    ruleset = policy_ruleset(state)
+
+    assert max(depth(ruleset, chain) for chain in ruleset.chains) <= 4
+    assert MAX_DEPTH > 5
+
+
+@few_examples
+@given(st.lists(policy_states(), min_size=2, max_size=3))
+def test_building_one_after_the_other_is_building_from_scratch(states: list[PolicyState]) -> None:
+    builder = RulesetBuilder()
+    for state in [*states, states[0]]:
+        assert builder.build(state) == policy_ruleset(state)
