@@ -77,6 +77,8 @@ class Lab:
         self.topology: Topology = topology(world, prefix=layout.prefix)
         self.state = StateFile(layout.directory)
         self.processes = Processes(self.state)
+        self.refused: list[str] = []
+        """Objects of the world that the API server refused, and why."""
         self._progress = progress
 
     def up(self, world_files: Sequence[str]) -> None:
@@ -98,8 +100,9 @@ class Lab:
             self.start_server()
             done(f"https://127.0.0.1:{self.layout.api_port}")
         with self._step("objects") as done:
-            count = asyncio.run(load_world(self.client(), self.world, self.topology))
-            done(f"{count} objects")
+            loaded = asyncio.run(load_world(self.client(), self.world, self.topology))
+            self.refused = loaded.refused
+            done(f"{loaded.count} objects, {len(loaded.refused)} refused")
         with self._step("agents") as done:
             for node in self.topology.nodes:
                 self.start_agent(node)

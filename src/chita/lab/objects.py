@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from chita.agent.view import ClusterView
 from chita.api.client import ApiClient, Object
 from chita.api.kinds import WATCHED, resource_of
 from chita.api.watch import Listed
 from chita.convert.assignment import DEFAULT_POOLS
-from chita.errors import ConflictError
+from chita.errors import ApiError, ConflictError
 from chita.lab.matrix import service_slices
 from chita.lab.topology import Topology
 from chita.lab.world import World
@@ -38,13 +40,22 @@ async def create_or_replace(client: ApiClient, obj: Object) -> None:
         )
 
 
-async def load_world(client: ApiClient, world: World, topology: Topology) -> int:
-    """Create every object of *world*; return how many. Nodes get what *topology* gave them.
+class Loaded(msgspec.Struct, frozen=True):
+    """What became of a world's objects."""
 
-    Namespaces first, whatever the order of the files: the rest may stand in them.
+    count: int
+    refused: list[str]
+    """Kind and name of each object that the server refused, and its reasons."""
+
+
+async def load_world(client: ApiClient, world: World, topology: Topology) -> Loaded:
+    """Create every object of *world*; nodes get what *topology* gave them.
+
+    Namespaces first, whatever the order of the files: the rest may stand in them. An object that is
+    refused is named and does not stop the others.
 
     Raises:
-        ApiError: the server refuses one; the message names its fields.
+        ApiError: the server does not answer.
     """
     objects = [
         topology.node_object(obj) if is_node(obj) else obj
@@ -54,10 +65,16 @@ async def load_world(client: ApiClient, world: World, topology: Topology) -> int
     if not world.of_kind("IPPool"):
         objects += [_pool_object(pool) for pool in DEFAULT_POOLS]
     objects.sort(key=lambda obj: _LOAD_ORDER.get(obj["kind"], len(_LOAD_ORDER)))
+    refused: list[str] = []
     async with client:
         for obj in objects:
-            await create_or_replace(client, obj)
-    return len(objects)
+            try:
+                await create_or_replace(client, obj)
+            except ApiError as error:
+                if not error.status:
+                    raise
+                refused.append(f"{obj['kind']} {obj['metadata']['name']}: {error}")
+    return Loaded(len(objects) - len(refused), refused)
 
 
 def _pool_object(pool: IPPool) -> Object:

@@ -74,6 +74,8 @@ def up(files: Sequence[Path]) -> None:
     for problem in running.topology.problems:
         click.echo(f"problem: {problem}", err=True)
     running.up([str(file.resolve()) for file in files])
+    for refused in running.refused:
+        click.echo(f"problem: {refused}", err=True)
     click.echo(f"\n  export KUBECONFIG={running.layout.kubeconfig}", err=True)
     click.echo("  chita lab test      tries every flow; chita lab down removes the lab", err=True)
 
