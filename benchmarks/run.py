@@ -23,6 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 FIGURES = HERE.parent / "docs" / "reference" / "figures.md"
+KEPT = {True: "yes", False: "**no**"}
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -85,7 +86,7 @@ def judge(budget: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
 def markdown(rows: list[dict[str, Any]]) -> str:
     lines = ["| figure | measured | budget | kept |", "|---|---|---|---|"]
     lines += [
-        f"| {row['figure']} | {row['value']:g} | {row['limit']} | {'yes' if row['kept'] else '**no**'} |"
+        f"| {row['figure']} | {row['value']:g} | {row['limit']} | {KEPT[row['kept']]} |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"

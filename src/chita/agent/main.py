@@ -24,7 +24,6 @@ from chita.agent.record import OwnRecord
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
-from chita.agent.view import ClusterView
 from chita.api.client import ApiClient
 from chita.api.kinds import WATCHED
 from chita.dataplane.netlink.links import Links
@@ -37,6 +36,7 @@ from chita.errors import ApiError, ChitaError
 from chita.fabric.keys import public_key
 from chita.fabric.mtu import vxlan_mtu
 from chita.ipam.allocator import Allocator
+from chita.mirror.view import ClusterView
 from chita.model.net import Address, Cidr
 from chita.rpc.messages import (
     Answer,

@@ -13,12 +13,12 @@ import msgspec
 from chita.agent.attachments import Attachment, Attachments, AttachmentState
 from chita.agent.cni_ports import PodFacts, Unready
 from chita.agent.reconcile import Reconciler
-from chita.agent.view import ClusterView
 from chita.api.client import ApiClient
 from chita.api.kinds import CALICO, CORE
 from chita.api.watch import Changed
 from chita.cni.errors import ErrorCode
 from chita.errors import ApiError, ConflictError, NotFoundError, ParseError
+from chita.mirror.view import ClusterView
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.ippool import IPPool
 from chita.model.labels import NAMESPACE, ORCHESTRATOR, Labels, namespace_profile

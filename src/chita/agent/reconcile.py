@@ -15,13 +15,13 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
-from chita.agent.view import ClusterView
 from chita.api.watch import Batch
 from chita.compute.incremental import IncrementalPolicy
 from chita.compute.node import desired_node_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.path import paths
+from chita.mirror.view import ClusterView
 from chita.model.cluster import Change, ClusterState, Put
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode

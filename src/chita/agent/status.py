@@ -8,8 +8,8 @@ from pathlib import Path as FilePath
 import msgspec
 
 from chita.agent.reconcile import Reconciler
-from chita.agent.view import ClusterView
 from chita.desired.paths import Path
+from chita.mirror.view import ClusterView
 
 
 class WireguardPeerStatus(msgspec.Struct, frozen=True, kw_only=True):

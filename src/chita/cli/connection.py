@@ -14,7 +14,7 @@ from chita.api.client import ApiClient
 from chita.api.kinds import RESOURCES, Resource
 from chita.errors import InputError, NotFoundError
 from chita.lab.layout import Layout
-from chita.lab.objects import read_cluster
+from chita.mirror.snapshot import read_cluster
 from chita.model.cluster import ClusterState
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -100,7 +100,7 @@ def _running_world(kubeconfig: Path | None) -> World:
     # Imported here: the client's libraries take longer to load than files to be read.
     from chita.api.client import ApiClient
     from chita.cli.connection import connected, resource_named
-    from chita.lab.objects import read_cluster
+    from chita.mirror.snapshot import read_cluster
 
     async def read(client: ApiClient) -> World:
         cluster = await read_cluster(client)

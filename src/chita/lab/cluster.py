@@ -35,7 +35,7 @@ from chita.lab.builder import build_underlay
 from chita.lab.layout import Layout
 from chita.lab.matrix import pod_ports
 from chita.lab.netns import netns_path
-from chita.lab.objects import load_world, put_slices, read_cluster
+from chita.lab.objects import load_world, put_slices
 from chita.lab.places import NodePlace
 from chita.lab.pods import Add, tell
 from chita.lab.processes import Processes
@@ -44,6 +44,7 @@ from chita.lab.state import State, StateFile
 from chita.lab.topology import Topology, topology
 from chita.lab.underlay import Port
 from chita.lab.world import World
+from chita.mirror.snapshot import read_cluster
 from chita.model.cluster import ClusterState
 from chita.model.net import PROTOCOL_NAMES
 from chita.rpc.client import ask

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from chita.agent.view import ClusterView
 from chita.api.client import ApiClient, Object
-from chita.api.kinds import WATCHED, resource_of
-from chita.api.watch import Listed
+from chita.api.kinds import resource_of
 from chita.convert.assignment import DEFAULT_POOLS
 from chita.errors import ApiError, ConflictError
 from chita.lab.matrix import service_slices
 from chita.lab.topology import Topology
 from chita.lab.world import World
-from chita.model.cluster import Change, ClusterState, fold
+from chita.mirror.snapshot import read_cluster
 from chita.model.ippool import IPPool
 
 _LOAD_ORDER = {"Namespace": 0, "Tier": 1, "ServiceAccount": 2, "IPPool": 3, "Node": 4}
@@ -103,13 +101,3 @@ async def put_slices(client: ApiClient, world: World) -> None:
         cluster = await read_cluster(client)
         for obj in service_slices(cluster, world.of_kind("Service"), world.of_kind("Pod")):
             await create_or_replace(client, obj)
-
-
-async def read_cluster(client: ApiClient) -> ClusterState:
-    """Return the cluster as the API has it, by the same conversion as the agents'."""
-    view = ClusterView("", WATCHED)
-    changes: list[Change] = []
-    for resource in WATCHED:
-        listed = await client.list(resource)
-        changes += view.absorb(Listed(resource, listed.items))
-    return fold(ClusterState(), changes)
