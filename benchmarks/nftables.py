@@ -153,12 +153,12 @@ def added_pod(base: PolicyState, turn: int) -> PolicyState:
 
 
 CHANGES: dict[str, Callable[[PolicyState, int], PolicyState]] = {
-    "policy changed": changed_policy,
-    "policy and selector added": added_policy,
-    "address into a set of 20": grown_small,
-    "address into a set of 20,000": grown,
-    "network into a set of 20,000": grown_networks,
-    "pod added": added_pod,
+    "policy_changed": changed_policy,
+    "policy_and_selector_added": added_policy,
+    "address_into_set_of_20": grown_small,
+    "address_into_set_of_20000": grown,
+    "network_into_set_of_20000": grown_networks,
+    "pod_added": added_pod,
 }
 
 
@@ -180,10 +180,10 @@ def measure() -> dict[str, object]:
     table = KernelTable()
     applier = NftApplier(table)
     results: dict[str, object] = {}
-    results["ruleset from nothing"] = summary([milliseconds(lambda: policy_ruleset(base))])
-    results["table from nothing"] = summary([milliseconds(lambda: applier.apply(base))])
+    results["ruleset_from_nothing"] = summary([milliseconds(lambda: policy_ruleset(base))])
+    results["table_from_nothing"] = summary([milliseconds(lambda: applier.apply(base))])
     unchanged = [milliseconds(lambda: applier.apply(base)) for _ in range(9)]
-    results["nothing changed"] = summary(unchanged)
+    results["nothing_changed"] = summary(unchanged)
     nft = Libnft()
     for name, change in CHANGES.items():
         ours, kernel, library = [], [], []
@@ -205,13 +205,13 @@ def measure() -> dict[str, object]:
         applier.apply(base)
         results[name] = {
             "apply": summary(ours),
-            "of it encoding and kernel": summary(kernel),
-            "peer: libnftables": summary(library),
+            "commit": summary(kernel),
+            "peer_libnftables": summary(library),
         }
     fresh = NftApplier(table)
     start = time.perf_counter()
     outcome = fresh.apply(base).outcome
-    results["restarted agent adopts"] = {"ms": round((time.perf_counter() - start) * 1e3, 1)}
+    results["restarted_agent_adopts"] = {"ms": round((time.perf_counter() - start) * 1e3, 1)}
     assert outcome is Outcome.ADOPTED, outcome
     nft.close()
     table.close()
