@@ -112,7 +112,7 @@ def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
     action = rule["action"].one_of(_ACTIONS)
     name = rule["name"].text()
     metadata = {"metadata": {"annotations": {"name": name}}} if name else {}
-    peers = [_peer(peer, direction) for peer in rule[peers_name].items()]
+    peers = [side for peer in rule[peers_name].items() for side in _peer(peer, direction)]
     if not peers:
         raise rule[peers_name].error("must name at least one peer")
     return [
@@ -122,7 +122,12 @@ def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
     ]
 
 
-def _peer(peer: Field, direction: Direction) -> dict[str, Any]:
+def _peer(peer: Field, direction: Direction) -> list[dict[str, Any]]:
+    """Return the v3 sides that *peer* means; networks of both families are a side each.
+
+    A v3 rule is of one family (calico 2.5), while ``networks`` may mix them: the rules that come of
+    it have one action and do not overlap, so their order means nothing.
+    """
     known = {"namespaces", "pods"}
     if direction is Direction.EGRESS:
         known.add("networks")
@@ -130,14 +135,15 @@ def _peer(peer: Field, direction: Direction) -> dict[str, Any]:
     if _count(peer) != 1:
         raise peer.error(f"must have exactly one of {', '.join(sorted(known))}")
     if peer["namespaces"].is_set:
-        return {"namespaceSelector": selector_text(peer["namespaces"], Selects.NAMESPACES)}
+        return [{"namespaceSelector": selector_text(peer["namespaces"], Selects.NAMESPACES)}]
     if peer["pods"].is_set:
         fields = _pods(peer["pods"])
-        return {"selector": fields["selector"], "namespaceSelector": fields["namespaceSelector"]}
-    nets = [network_text(item) for item in peer["networks"].items()]
+        return [{"selector": fields["selector"], "namespaceSelector": fields["namespaceSelector"]}]
+    nets = list(dict.fromkeys(network_text(item) for item in peer["networks"].items()))
     if not nets:
         raise peer["networks"].error("must name at least one network")
-    return {"nets": nets}
+    families = [net for net in nets if ":" not in net], [net for net in nets if ":" in net]
+    return [{"nets": family} for family in families if family]
 
 
 def _ports(protocols: Field) -> list[tuple[str, list[V3Port]]]:

@@ -21,13 +21,17 @@ def ippool(obj: Field) -> IPPool:
 
     ``ipipMode`` is taken as the same ``vxlanMode``: between nodes of one location there is one
     encapsulation, and IP-in-IP does not pass in every cloud (Azure drops protocol 4).
+
+    A disabled pool may be smaller than one block: nothing is handed out of it, and its addresses
+    are the cluster's all the same (upstream's validateIPPoolSpec).
     """
     metadata, spec = Metadata(obj), obj["spec"]
     cidr = spec["cidr"].cidr()
     low, high = _BLOCK_SIZES[cidr.family]
     size = spec["blockSize"]
     block_size = size.integer(DEFAULT_BLOCK_SIZE[cidr.family], low=low, high=high)
-    if block_size < cidr.prefix:
+    disabled = spec["disabled"].flag()
+    if block_size < cidr.prefix and not disabled:
         raise size.error(f"a block of /{block_size} is larger than the pool {cidr}")
     vxlan = spec["vxlanMode"].one_of(Encap, Encap.NEVER)
     ipip = spec["ipipMode"].one_of(Encap, Encap.NEVER)
@@ -41,7 +45,7 @@ def ippool(obj: Field) -> IPPool:
         block_size=block_size,
         encap=ipip if vxlan is Encap.NEVER else vxlan,
         nat_outgoing=spec["natOutgoing"].flag(),
-        disabled=spec["disabled"].flag(),
+        disabled=disabled,
         manual=spec["assignmentMode"].one_of({"Automatic": False, "Manual": True}, default=False),
         node_selector=all_() if selector is None else selector,
         namespace_selector=endpoint_selector(spec["namespaceSelector"]),

@@ -149,7 +149,7 @@ def _peer(peer: Field) -> dict[str, Any]:
             raise peer.error("ipBlock stands alone, without podSelector and namespaceSelector")
         block.only("cidr", "except")
         fields: dict[str, Any] = {"nets": [network_text(block["cidr"])]}
-        if exceptions := [network_text(item) for item in block["except"].items()]:
+        if exceptions := _exceptions(block):
             fields["notNets"] = exceptions
         return fields
     if not (peer["podSelector"].is_set or peer["namespaceSelector"].is_set):
@@ -158,6 +158,17 @@ def _peer(peer: Field) -> dict[str, Any]:
     if namespaces := selector_text(peer["namespaceSelector"], Selects.NAMESPACES):
         fields["namespaceSelector"] = namespaces
     return fields
+
+
+def _exceptions(block: Field) -> list[str]:
+    """Return what an ``ipBlock`` leaves out: each within ``cidr`` and smaller, as Kubernetes asks."""
+    whole = Cidr.parse(network_text(block["cidr"]))
+    parts = {network_text(item): item for item in block["except"].items()}
+    for text, item in parts.items():
+        part = Cidr.parse(text)
+        if part not in whole or part == whole:
+            raise item.error(f"{text} is not within {whole} and smaller")
+    return list(parts)
 
 
 def network_text(field: Field) -> str:

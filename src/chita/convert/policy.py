@@ -76,7 +76,7 @@ def policy(obj: Mapping[str, Any], kind: PolicyKind) -> PolicyResult:
         (problem,) = v3.problems
         raise ConvertError(problem.message, field=problem.field)
     converted = _v3_policy(Field(v3.policy), kind)
-    return PolicyResult(_only_pods(converted.policy), v3.problems)
+    return PolicyResult(_only_pods(converted.policy), (*v3.problems, *converted.problems))
 
 
 def policy_key(obj: Mapping[str, Any], kind: PolicyKind) -> str:
@@ -168,9 +168,8 @@ def _staged_kubernetes(obj: Mapping[str, Any]) -> PolicyResult:
     v3_spec, problems = network_policy_spec(spec)
     v3_spec["stagedAction"] = str(staged)
     v3 = Field({"metadata": dict(Field(obj)["metadata"].map()), "spec": v3_spec})
-    return PolicyResult(
-        _v3_policy(v3, PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY).policy, problems
-    )
+    converted = _v3_policy(v3, PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY)
+    return PolicyResult(converted.policy, (*problems, *converted.problems))
 
 
 def _only_pods(policy: Policy | None) -> Policy | None:

@@ -80,10 +80,11 @@ def port_name(field: Field) -> str:
     """Return the name of a port.
 
     Raises:
-        ConvertError: not 1 to 128 letters, digits, dots, dashes and underscores.
+        ConvertError: not 1 to 128 letters, digits, dots, dashes and underscores, with a letter:
+            ``80`` and ``80-90`` are no names (k8s.io/apimachinery IsValidPortName).
     """
     name = field.required()
-    if not PORT_NAME.fullmatch(name):
+    if not PORT_NAME.fullmatch(name) or not re.search("[a-zA-Z]", name):
         raise field.error(f"'{name}' is not a port number or the name of a port")
     return name
 

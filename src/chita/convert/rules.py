@@ -33,6 +33,7 @@ from chita.model.selector import (
     equals,
     has,
     in_,
+    not_,
     with_prefix,
 )
 
@@ -160,8 +161,7 @@ def _selectors(field: Field, namespace: str) -> tuple[Selector | None, Selector 
         namespaces = equals(NAMESPACE, namespace)
     selector = _both(namespaces, selector)
     if selector is not None and negated is not None:
-        inverse = negated.operand if isinstance(negated, Not) else Not(negated)
-        return And((selector, inverse)), None
+        return And((selector, Not(negated))), None
     return selector, negated
 
 
@@ -211,8 +211,7 @@ def _with_all(selector: Selector, key: str) -> Selector:
         case Global():
             return Not(has(key))
         case Not(operand):
-            inner = _with_all(operand, key)
-            return inner.operand if isinstance(inner, Not) else Not(inner)
+            return not_(_with_all(operand, key))
         case And(operands):
             return And(tuple([_with_all(operand, key) for operand in operands]))
         case Or(operands):

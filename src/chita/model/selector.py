@@ -79,7 +79,9 @@ Predicate = Callable[[Mapping[str, str]], bool]
 def canonical(selector: Selector) -> str:  # noqa: C901, PLR0911, PLR0912 - a case a node
     """Return the one text of *selector*: sets sorted, ``&&`` and ``||`` in parentheses.
 
-    Strings are in double quotes unless they have one; that parses back to *selector*.
+    Strings are in double quotes unless they have one. That parses back to *selector*, except that
+    ``!(!a)`` is written ``!!a``, which is read as ``a``: so upstream has it (``NotNode`` and the
+    collapsing of leading ``!`` in ``libcalico-go/lib/selector/parser``).
     """
     match selector:
         case All():
@@ -172,13 +174,14 @@ def with_prefix(selector: Selector, prefix: str) -> Selector:
     """Return *selector* with *prefix* before each label key.
 
     A selector of namespaces by their labels becomes one of endpoints with ``pcns.``, one of
-    service accounts with ``pcsa.``: endpoints inherit those labels under these prefixes.
+    service accounts with ``pcsa.``: endpoints inherit those labels under these prefixes. Felix
+    makes a text of it and reads that back, so negations of negations vanish.
     """
     match selector:
         case All() | Global():
             return selector
         case Not(operand):
-            return Not(with_prefix(operand, prefix))
+            return not_(with_prefix(operand, prefix))
         case And(operands):
             return And(tuple([with_prefix(operand, prefix) for operand in operands]))
         case Or(operands):

@@ -82,7 +82,7 @@ class NotIn(msgspec.Struct, frozen=True, tag=True):
 
 
 class Not(msgspec.Struct, frozen=True, tag=True):
-    """``!operand``. The operand is never itself a Not."""
+    """``!operand``. As written ``!!a`` is ``a``; only ``!(!a)`` is a Not of a Not."""
 
     operand: Selector
 

@@ -32,17 +32,20 @@ from chita.model.selector_ast import (
     Global,
     Has,
     In,
+    Not,
     NotIn,
     Or,
     Selector,
     StartsWith,
-    not_,
 )
 
 MAX_LABEL_LENGTH: Final = 512
 
-MAX_DEPTH: Final = 100
-"""Open parentheses: what reads a tree recursively then stays far within Python's stack."""
+MAX_DEPTH: Final = 350
+"""Levels of a tree: what reads one recursively then stays within Python's stack.
+
+A selector of 1,024 characters, the most that the API takes, has at most 340: ``!(!(!(all())))``.
+"""
 
 _SPACE = re.compile(r"[ \t]*")
 _LABEL = re.compile(r"[A-Za-z0-9_./-]+")
@@ -87,19 +90,32 @@ class _Group:
     def __init__(self, start: int, *, negated: bool) -> None:
         self.start = start
         self.negated = negated
-        self.alternatives: list[Selector] = []
-        self.conjuncts: list[Selector] = []
+        self.depth = 0
+        """Levels below this group's own operators."""
+        self._alternatives: list[Selector] = []
+        self._conjuncts: list[Selector] = []
+
+    def add(self, operand: Selector, depth: int) -> None:
+        self._conjuncts.append(operand)
+        self.depth = max(self.depth, depth)
 
     def end_conjunction(self) -> None:
-        only = len(self.conjuncts) == 1
-        self.alternatives.append(self.conjuncts[0] if only else And(tuple(self.conjuncts)))
-        self.conjuncts = []
+        only = len(self._conjuncts) == 1
+        self._alternatives.append(self._conjuncts[0] if only else And(tuple(self._conjuncts)))
+        self._conjuncts = []
 
-    def close(self) -> Selector:
+    def close(self) -> tuple[Selector, int]:
+        """Return what the group is, and its levels.
+
+        A negation of a negation in parentheses stays one, as upstream keeps and prints it.
+        """
         self.end_conjunction()
-        only = len(self.alternatives) == 1
-        whole = self.alternatives[0] if only else Or(tuple(self.alternatives))
-        return not_(whole) if self.negated else whole
+        only = len(self._alternatives) == 1
+        whole = self._alternatives[0] if only else Or(tuple(self._alternatives))
+        depth = self.depth + isinstance(whole, Or) + self.negated
+        # Of several alternatives, each may be a conjunction of its own.
+        depth += any(isinstance(alternative, And) for alternative in self._alternatives)
+        return (Not(whole) if self.negated else whole), depth
 
 
 def _parse_or(reader: _Reader) -> Selector:
@@ -109,22 +125,25 @@ def _parse_or(reader: _Reader) -> Selector:
         negated = reader.read_negations()
         start = reader.position
         if reader.accept("("):
-            if len(groups) > MAX_DEPTH:
-                raise ParseError(f"more than {MAX_DEPTH} open parentheses", position=start)
             groups.append(_Group(start, negated=negated))
             continue
         operand = reader.read_operand()
-        groups[-1].conjuncts.append(not_(operand) if negated else operand)
+        groups[-1].add(Not(operand) if negated else operand, depth=1 + negated)
         while reader.accept(")"):
             if len(groups) == 1:
                 raise ParseError("')' closes nothing", position=reader.position - 1)
-            closed = groups.pop().close()
-            groups[-1].conjuncts.append(closed)
+            opened = groups[-1].start
+            closed, depth = groups.pop().close()
+            if depth > MAX_DEPTH:
+                raise ParseError(
+                    f"this parenthesis has more than {MAX_DEPTH} levels", position=opened
+                )
+            groups[-1].add(closed, depth)
         if reader.accept("||"):
             groups[-1].end_conjunction()
         elif not reader.accept("&&"):
             reader.expect_end(groups[-1].start if len(groups) > 1 else None)
-            return groups[0].close()
+            return groups[0].close()[0]
 
 
 class _Reader:

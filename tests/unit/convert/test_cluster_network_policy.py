@@ -111,6 +111,20 @@ def test_protocols(protocols: Any, expected: list[Any]) -> None:
     assert expected == [(r.get("protocol"), r["destination"].get("ports")) for r in rules]
 
 
+def test_networks_of_both_families_are_a_rule_each() -> None:
+    """A v3 rule is of one family, so what is printed can be applied as it is."""
+    networks = ["2001:db8::/32", "192.0.2.1/24", "198.51.100.0/24", "192.0.2.0/24"]
+    rule = {"action": "Deny", "to": [{"networks": networks}, {"namespaces": {}}]}
+
+    spec = converted(egress=[rule])
+
+    assert [
+        {"nets": ["192.0.2.0/24", "198.51.100.0/24"]},
+        {"nets": ["2001:db8::/32"]},
+        {"namespaceSelector": "all()"},
+    ] == [rule["destination"] for rule in spec["egress"]]
+
+
 @pytest.mark.parametrize(
     "broken",
     [

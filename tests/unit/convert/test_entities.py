@@ -388,6 +388,11 @@ def test_endpoints() -> None:
             {"cidr": "fd00::/56"}, {"cidr": Cidr.parse("fd00::/56"), "block_size": 122}, id="v6"
         ),
         pytest.param(
+            {"cidr": "10.244.0.0/27", "disabled": True},
+            {"cidr": Cidr.parse("10.244.0.0/27"), "disabled": True, "block_size": 26},
+            id="disabled-and-smaller-than-a-block",
+        ),
+        pytest.param(
             {
                 "cidr": "10.244.0.0/16",
                 "blockSize": 28,

@@ -121,7 +121,8 @@ def test_selector(kind: str, spec: dict[str, Any], expected: str) -> None:
         pytest.param(
             GNP,
             {"selector": "has(x)", "notSelector": "!has(y)"},
-            ("(has(x) && has(y))", None),
+            # (has(x)) && (!(!has(y))) in felix/calc/rule_scanner.go, printed by NotNode.
+            ("(has(x) && !!has(y))", None),
             id="gnp-double-negation",
         ),
         pytest.param(
