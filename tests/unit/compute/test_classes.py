@@ -49,6 +49,7 @@ def test_own_labels_win_and_missing_profiles_give_none() -> None:
     assert [{TEAM: "red"}, {}] == [each.labels for each in classes]
 
 
+@pytest.mark.slow
 @given(
     members=st.lists(st.sampled_from(PODS), unique=True).flatmap(
         lambda keys: st.tuples(*[workloads(key) for key in keys])
