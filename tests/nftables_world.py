@@ -113,6 +113,16 @@ class World:
             number for number, flow in flows.items() if number in seen[place(flow.destination)]
         )
 
+    @contextmanager
+    def captured(self, name: str) -> Iterator[list[bytes]]:
+        """Yield a list that holds our packets which came to *name* meanwhile, from IP on."""
+        frames: list[bytes] = []
+        capture = self._captures[name]
+        _marks(capture)
+        yield frames
+        frames += [frame for frame, _ in _frames(capture)]
+        assert frames, f"nothing came to {name}"
+
     def close(self) -> None:
         """Close all sockets."""
         for pair in (*self._senders.values(), self._host):
@@ -201,8 +211,13 @@ def _to(address: Address) -> tuple[str, int]:
     return str(address), 0
 
 
-def _marks(capture: socket.socket) -> Iterator[int]:
-    """Yield the numbers of our packets that have come in."""
+def _marks(capture: socket.socket) -> list[int]:
+    """Return the numbers of our packets that have come in."""
+    return [mark for _, mark in _frames(capture)]
+
+
+def _frames(capture: socket.socket) -> Iterator[tuple[bytes, int]]:
+    """Yield our packets that have come in, with their numbers, until none comes for a while."""
     while True:
         try:
             frame, (_, _, kind, *_) = capture.recvfrom(2048)
@@ -210,7 +225,7 @@ def _marks(capture: socket.socket) -> Iterator[int]:
             return
         at = frame.rfind(_MAGIC)
         if kind != socket.PACKET_OUTGOING and at >= 0:
-            yield int.from_bytes(frame[at + len(_MAGIC) : at + len(_MAGIC) + 4])
+            yield frame, int.from_bytes(frame[at + len(_MAGIC) : at + len(_MAGIC) + 4])
 
 
 def build_packet(flow: Flow, number: int) -> bytes:
@@ -218,8 +233,9 @@ def build_packet(flow: Flow, number: int) -> bytes:
     payload = _MAGIC + number.to_bytes(4)
     ports = struct.pack("!HH", flow.source_port, flow.destination_port)
     if flow.protocol == TCP:
-        # A SYN (RFC 9293 section 3.1); the checksum is at 16.
-        segment = ports + struct.pack("!IIBBHHH", 1, 0, 0x50, 0x02, 1024, 0, 0) + payload
+        # A SYN (RFC 9293 section 3.1) with a maximum segment size; the checksum is at 16.
+        header = struct.pack("!IIBBHHH", 1, 0, 0x60, 0x02, 1024, 0, 0)
+        segment = ports + header + struct.pack("!BBH", 2, 4, 1460) + payload
         checksum_at = 16
     elif flow.protocol == UDP:
         segment = ports + struct.pack("!HH", 8 + len(payload), 0) + payload

@@ -20,6 +20,7 @@ from chita.dataplane.nftables.objects import (
     Hook,
     Jump,
     Rule,
+    Ruleset,
     Set,
     SetKind,
 )
@@ -131,6 +132,7 @@ def test_nothing_is_left_after_removal(table: Table) -> None:
 
 RULE = Rule((Accept(),), "a rule")
 HASH = Set("hash", (DataType.IPV4_ADDR,), SetKind.HASH, frozenset())
+NETS = Set("nets", (DataType.IPV4_ADDR,), SetKind.INTERVAL, frozenset())
 ONE, TWO = Address.parse("192.0.2.1"), Address.parse("192.0.2.2")
 BASE: Transaction = (
     AddTable(),
@@ -151,6 +153,8 @@ BASE: Transaction = (
         pytest.param((AddRules("c", (RULE,)),), "ENOENT", id="rule-without-chain"),
         pytest.param((AddRules("a", (Rule((Jump("c"),)),)),), "ENOENT", id="jump-to-nothing"),
         pytest.param((AddElements(HASH, (ONE,)),), "EEXIST", id="element-twice"),
+        pytest.param((AddSet(NETS), AddElements(NETS, tuple(Cidr.parse(net) for net in (
+            "10.1.0.0/16", "10.0.0.0/8")))), "EEXIST", id="networks-overlap"),
         pytest.param((DeleteSet("none"),), "ENOENT", id="no-such-set"),
         pytest.param((FlushChain("a"), DeleteTable(), AddChain(Chain("d", ()))), "ENOENT",
                      id="table-gone"),
@@ -180,6 +184,35 @@ def test_adjacent_networks_stay_apart(table: Table) -> None:
 
     assert found is not None
     assert frozenset(halves) == found.sets["nets"].elements
+
+
+NETWORKS = [
+    pytest.param("10.1.0.0/16", "10.0.0.0/8", id="wider"),
+    pytest.param("10.0.0.0/8", "10.1.0.0/16 10.2.0.0/16", id="narrower"),
+    pytest.param("10.0.0.0/8", "10.0.0.0/9 10.128.0.0/9", id="halved"),
+    pytest.param("10.0.0.0/9 10.128.0.0/9", "10.0.0.0/8", id="joined"),
+    pytest.param("0.0.0.0/1 128.0.0.0/1", "0.0.0.0/0", id="everything"),
+    pytest.param("0.0.0.0/0", "203.0.113.0/24", id="one"),
+    pytest.param("10.0.0.0/24 10.0.2.0/24", "10.0.0.0/24 10.0.1.0/24 10.0.2.0/24", id="between"),
+    pytest.param("fd00::/16 fd01::/16 ff00::/8", "fd00::/15 ::/8", id="v6"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), NETWORKS)
+def test_networks_take_each_others_place(table: Table, before: str, after: str) -> None:
+    """The kernel refuses overlaps, also with what the same transaction removes later."""
+    clear(table)
+    one, two = (frozenset(Cidr.parse(net) for net in text.split()) for text in (before, after))
+    of = DataType.IPV6_ADDR if ":" in before else DataType.IPV4_ADDR
+    first, second = (
+        Ruleset(sets={"nets": Set("nets", (of,), SetKind.INTERVAL, nets)}) for nets in (one, two)
+    )
+    table.commit(create(first))
+    table.commit(diff(first, second))
+    found = table.read()
+
+    assert found is not None
+    assert two == found.sets["nets"].elements
 
 
 @pytest.mark.slow

@@ -18,10 +18,10 @@ from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable
 from chita.dataplane.nftables.trace import Outcome, trace
 from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
-from chita.model.net import UDP
+from chita.model.net import TCP, UDP, Address, Cidr
 from chita.model.policy import Action
 from chita.model.settings import HostAction
-from network_namespace import needs_root
+from network_namespace import needs_root, run_inside
 from nftables_world import World, inside, world
 from policy_states import ADDRESSES, FLOWS, NODE, OUTSIDE, POD_A, POD_B, packet, policy_states
 
@@ -207,3 +207,36 @@ def test_no_allowed_packet_is_lost_while_agents_restart(node: World, applier: Nf
 
     assert frozenset(numbered) == node.collect(numbered, frozenset(numbered))
     assert set(outcomes) == {Applied.REPAIRED}
+
+
+def test_pods_reach_the_world_under_their_nodes_address(node: World, applier: NftApplier) -> None:
+    pool = (Cidr.parse("10.244.0.0/16"),)
+    state = pods(POD_A, POD_B)
+    applier.apply(msgspec.structs.replace(state, masquerade_sources=pool, cluster_networks=pool))
+    ports = {NODE[4]: 40001, A: 40002}
+    far_pod = ADDRESSES[OUTSIDE][4][0]
+    sources = {}
+    for target, port in ((FAR, ports[NODE[4]]), (far_pod, ports[A])):
+        flow = Flow(source=A, destination=target, protocol=UDP, source_port=port,
+                    destination_port=80)  # fmt: skip
+        with node.captured(OUTSIDE) as frames:
+            node.send(POD_A, 1, flow)
+        sources[target] = Address.from_packed(frames[0][12:16])
+
+    assert {FAR: NODE[4], far_pod: A} == sources
+
+
+def test_tcp_is_told_what_the_route_carries(node: World, applier: NftApplier) -> None:
+    """A SYN that asks for 1460 leaves with the route's 1400, less 40 of headers."""
+    applier.apply(pods(POD_A, POD_B))
+    run_inside(node.node, "ip", "route", "replace", f"{FAR}", "dev", OUTSIDE, "mtu", "1400")
+    try:
+        flow = Flow(source=A, destination=FAR, protocol=TCP, source_port=40003, destination_port=80)
+        with node.captured(OUTSIDE) as frames:
+            node.send(POD_A, 1, flow)
+    finally:
+        run_inside(node.node, "ip", "route", "replace", f"{FAR}", "dev", OUTSIDE)
+    # Option 2 of four bytes follows the TCP header (RFC 9293 section 3.2).
+    option = frames[0][40:44]
+
+    assert bytes((2, 4)) + (1360).to_bytes(2) == option

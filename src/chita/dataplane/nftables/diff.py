@@ -1,7 +1,7 @@
 """The transaction that turns one ruleset into another, touching only what differs.
 
-Order: what is referred to comes before what refers to it, additions before removals. All of it is
-one commit, so no packet sees a step.
+Order: what is referred to comes before what refers to it, and whole sets, maps and chains go last.
+All of it is one commit, so no packet sees a step.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ def diff(actual: Ruleset, desired: Ruleset) -> Transaction:
     steps += [AddElements(item, tuple(item.elements)) for item in new_sets if item.elements]
     changes = [_elements(actual.sets[name], item) for name, item in desired.sets.items()
                if name in actual.sets]  # fmt: skip
+    # Removals first here: a network may take the place of others that overlap it.
+    steps += [DeleteElements(item, removed) for item, _, removed in changes if removed]
     steps += [AddElements(item, added) for item, added, _ in changes if added]
     steps += [AddChain(chain) for chain in new_chains]
     steps += [AddMap(item) for item in new_maps]
     steps += _rules(actual.chains, desired.chains)
     steps += _mappings(actual, desired)
-    steps += [DeleteElements(item, removed) for item, _, removed in changes if removed]
     return (*steps, *_removals(actual, desired))
 
 

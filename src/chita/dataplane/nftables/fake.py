@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from chita.dataplane.nftables.objects import (
@@ -15,6 +16,7 @@ from chita.dataplane.nftables.objects import (
     Rule,
     Ruleset,
     Set,
+    SetKind,
     VerdictLookup,
     VerdictMap,
 )
@@ -38,6 +40,7 @@ from chita.dataplane.nftables.transaction import (
     Transaction,
 )
 from chita.errors import KernelError
+from chita.model.net import Cidr, PortRange
 
 _Thing = TypeVar("_Thing")
 
@@ -118,6 +121,7 @@ class _Draft:
             case AddElements(item, elements):
                 held = self._there(self.sets, item.name, step)
                 _refuse_unless(held.elements.isdisjoint(elements), step, errno.EEXIST)
+                _refuse_unless(not _overlap(held, elements), step, errno.EEXIST)
                 self.sets[item.name] = _with_elements(held, {*held.elements, *elements})
             case DeleteElements(item, elements):
                 held = self._there(self.sets, item.name, step)
@@ -180,6 +184,18 @@ class _Draft:
     def _there(self, things: Mapping[str, _Thing], name: str, step: Operation) -> _Thing:
         _refuse_unless(name in things, step, errno.ENOENT)
         return things[name]
+
+
+def _overlap(item: Set, more: Iterable[Element]) -> bool:
+    """Return whether two intervals of *item* and *more* share a key."""
+    if item.kind is SetKind.HASH:
+        return False
+    ends = sorted(
+        (each.first, each.last)
+        for each in (*item.elements, *more)
+        if isinstance(each, Cidr | PortRange)
+    )
+    return any(before[1] >= after[0] for before, after in itertools.pairwise(ends))
 
 
 def _with_elements(item: Set, elements: set[Element]) -> Set:
