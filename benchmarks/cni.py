@@ -116,6 +116,7 @@ def measure(directory: Path, rounds: int) -> dict[str, Any]:
             },
         },
     )
+    wait_for(lambda: ours.run("STATUS", 0, "").returncode == 0)
     for number in range(rounds + POD_NAMESPACES):
         # Far apart: our device may still be going when the next pod comes.
         places = {ours: pods[number % len(pods)], theirs: pods[(number + 4) % len(pods)]}
@@ -151,6 +152,15 @@ class Plugin:
         self.del_ms.append(self.call("DEL", number, namespace))
 
     def call(self, command: str, number: int, namespace: str) -> float:
+        """Return how long a call took that must succeed."""
+        begin = time.perf_counter()
+        done = self.run(command, number, namespace)
+        took_ms = (time.perf_counter() - begin) * 1000
+        if done.returncode:
+            raise SystemExit(f"{self.binary.name} {command}: {done.stdout!r} {done.stderr!r}")
+        return took_ms
+
+    def run(self, command: str, number: int, namespace: str) -> subprocess.CompletedProcess[bytes]:
         environment = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": f"bench{number}",
@@ -159,14 +169,9 @@ class Plugin:
             "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-{number}",
             "CNI_PATH": str(PLUGINS),
         }
-        begin = time.perf_counter()
-        done = subprocess.run(
+        return subprocess.run(
             [str(self.binary)], input=self.config, env=environment, capture_output=True, check=False
         )
-        took_ms = (time.perf_counter() - begin) * 1000
-        if done.returncode:
-            raise SystemExit(f"{self.binary.name} {command}: {done.stdout!r} {done.stderr!r}")
-        return took_ms
 
     def figures(self) -> dict[str, float]:
         rounds = [a + b for a, b in zip(self.add_ms, self.del_ms, strict=True)]
