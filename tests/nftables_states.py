@@ -52,6 +52,8 @@ def situation(
     )
 
 
+LONG = f"NetworkPolicy/{'n' * 63}/{'p' * 253}"
+"""As long as Kubernetes allows (RFC 1123 label and subdomain)."""
 WEB, SECURITY = "NetworkPolicy/shop/web", "GlobalNetworkPolicy//security"
 CLIENTS = AddressSet(addresses=frozenset({OTHER}), networks=frozenset({OFFICE}))
 
@@ -111,5 +113,23 @@ STATES: dict[str, PolicyState] = {
             WEB: PolicyRules(ingress=(Rule(action=Action.ALLOW, protocol=TCP),)),
         },
         clients=CLIENTS,
+    ),
+    "long-names": situation(
+        pod(tier("t" * 253, LONG)),
+        {
+            LONG: PolicyRules(
+                ingress=(
+                    Rule(action=Action.ALLOW, source=Match(sets=('s:a"b\\c',))),
+                    Rule(
+                        action=Action.ALLOW,
+                        protocol=TCP,
+                        destination=Match(
+                            ports=tuple(PortRange(port, port + 1) for port in range(1000, 1150, 3))
+                        ),
+                    ),
+                )
+            )
+        },
+        **{'s:a"b\\c': CLIENTS},
     ),
 }

@@ -63,7 +63,13 @@ SET_NAMES = ["s:one", "s:two", "s:three", "s:gone"]
 PORT_SET_NAMES = ["s:one/tcp/http", "s:two/any/dns", "svc:shop/gone"]
 POLICIES = [f"NetworkPolicy/shop/p{number}" for number in range(5)]
 STAGED = [f"StagedNetworkPolicy/shop/s{number}" for number in range(2)]
-PROFILES = ["kns.shop", "custom", "gone"]
+PROFILE_LISTS = [
+    *[("kns.shop",)] * 5,
+    ("custom", "kns.shop"),
+    ("custom",),
+    ("gone", "kns.shop"),
+    (),
+]
 
 ADDRESS_SETS = st.builds(
     AddressSet,
@@ -151,7 +157,7 @@ def endpoints(draw: st.DrawFn, interface: str) -> EndpointPolicy:
         addresses=ADDRESSES[interface][4] + ADDRESSES[interface][6],
         ingress=tuple(draw(tier_policies(name)) for name in draw(names)),
         egress=tuple(draw(tier_policies(name)) for name in draw(names)),
-        profiles=draw(few(st.sampled_from(PROFILES))),
+        profiles=draw(st.sampled_from(PROFILE_LISTS)),
     )
 
 
