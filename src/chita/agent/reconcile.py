@@ -22,7 +22,7 @@ from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.path import paths
 from chita.mirror.view import ClusterView
-from chita.model.cluster import Change, ClusterState, Put
+from chita.model.cluster import Change, ClusterState, Put, news
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode
 from chita.telemetry.log import logger
@@ -131,9 +131,14 @@ class Reconciler:
             self._reread = True
         self._wake.clear()
 
+    def _is_our_record_held(self) -> bool:
+        return self.cluster.fabric_nodes.get(self.node) == self._record(self.cluster)
+
     async def _sync(self) -> None:
         started = time.perf_counter()
-        pending, self._pending = self._pending, []
+        pending, self._pending = news(self.cluster, self._pending), []
+        if not pending and not self._reread and not self.refused and self._is_our_record_held():
+            return  # an API object changed in what means nothing here, such as who has an address
         reread, self._reread = self._reread, False
         self._policy.apply(pending)
         # Our own record is the truth for us at once, not only when the API has echoed it.

@@ -120,3 +120,24 @@ def fold(state: ClusterState, changes: Iterable[Change]) -> ClusterState:
     if "tiers" in touched:
         touched["tiers"] = built_in_tiers() | touched["tiers"]
     return msgspec.structs.replace(state, **touched) if touched else state
+
+
+def news(state: ClusterState, changes: Iterable[Change]) -> list[Change]:
+    """Return what of *changes* makes *state* another one: the last word on each key, if it is new.
+
+    An API object changes far more often than what it means to us: who has which address of a
+    block, a pod's conditions, a node's heartbeat.
+    """
+    last: dict[tuple[type, str], Change] = {}
+    for change in changes:
+        match change:
+            case Put(entity):
+                last[type(entity), entity.key] = change
+            case Remove(type_, key):
+                last[type_, key] = change
+    found: list[Change] = []
+    for (type_, key), change in last.items():
+        held = getattr(state, COLLECTIONS[type_]).get(key)
+        if held != (change.entity if isinstance(change, Put) else None):
+            found.append(change)
+    return found
