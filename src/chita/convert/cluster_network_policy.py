@@ -8,8 +8,10 @@ policy (libcalico-go/lib/backend/k8s/conversion/clusternetworkpolicy.go).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
 
 from chita.convert.fields import Field, Metadata
 from chita.convert.label_selector import Selects, selector_text
@@ -19,14 +21,32 @@ from chita.errors import ConvertError
 from chita.model.policy import Direction
 from chita.model.problem import Problem
 
-TIERS = {"Admin": "kube-admin", "Baseline": "kube-baseline"}
-_ACTIONS = {"Accept": "Allow", "Deny": "Deny", "Pass": "Pass"}
+TIERS: Final = {"Admin": "kube-admin", "Baseline": "kube-baseline"}
 _PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
 _PROTOCOLS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP"}
 
 
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """What the versions of this API say in words of their own."""
+
+    fields: tuple[str, ...]
+    """Of ``spec``."""
+    head: Callable[[Field], dict[str, Any]]
+    """The tier and the order, from ``spec``."""
+    actions: Mapping[str, str]
+    """v3 actions by theirs."""
+    ports_field: str
+    ports: Callable[[Field], list[tuple[str, list[V3Port]]]]
+    """Protocols and their ports, from the field of that name."""
+
+
 def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
-    """Return the v3 GlobalNetworkPolicy that *obj* becomes.
+    """Return the v3 GlobalNetworkPolicy that *obj* becomes."""
+    return converted(obj, _V1ALPHA2)
+
+
+def converted(obj: Mapping[str, Any], dialect: Dialect) -> V3Policy:
+    """Return the v3 GlobalNetworkPolicy that *obj* becomes, read as *dialect*.
 
     Its types are the directions that have rules: both tiers pass what no rule decides.
     """
@@ -34,12 +54,8 @@ def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
     try:
         metadata = Metadata(field)
         spec = field["spec"]
-        spec.only("tier", "priority", "subject", "ingress", "egress")
-        v3: dict[str, Any] = {
-            "tier": spec["tier"].one_of(TIERS),
-            "order": _priority(spec["priority"]),
-            **_subject(spec["subject"]),
-        }
+        spec.only(*dialect.fields)
+        v3: dict[str, Any] = {**dialect.head(spec), **_subject(spec["subject"])}
     except ConvertError as error:
         return V3Policy(None, (Problem(error.field, error.message),))
     problems: list[Problem] = []
@@ -48,7 +64,7 @@ def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
         rules: list[dict[str, Any]] = []
         for rule in spec[name].items():
             try:
-                rules += _rules(rule, direction)
+                rules += _rules(rule, direction, dialect)
             except ConvertError as error:
                 closed, effect = _fail_closed(rule)
                 rules += closed
@@ -67,7 +83,16 @@ def cluster_network_policy(obj: Mapping[str, Any]) -> V3Policy:
     return V3Policy(policy, tuple(problems))
 
 
-def _priority(priority: Field) -> int:
+def _head(spec: Field) -> dict[str, Any]:
+    return {"tier": spec["tier"].one_of(TIERS), "order": priority_of(spec["priority"])}
+
+
+def priority_of(priority: Field) -> int:
+    """Return a policy's priority.
+
+    Raises:
+        ConvertError: not set, or not 0 to 1000.
+    """
     if not priority.is_set:
         raise priority.error("must be set, 0 (first) to 1000")
     return priority.integer(0, low=0, high=1000)
@@ -106,10 +131,10 @@ def _pods(pods: Field) -> dict[str, str]:
     }
 
 
-def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
+def _rules(rule: Field, direction: Direction, dialect: Dialect) -> list[dict[str, Any]]:
     peers_name = _PEERS[direction]
-    rule.only("name", "action", "protocols", peers_name)
-    action = rule["action"].one_of(_ACTIONS)
+    rule.only("name", "action", dialect.ports_field, peers_name)
+    action = rule["action"].one_of(dialect.actions)
     name = rule["name"].text()
     metadata = {"metadata": {"annotations": {"name": name}}} if name else {}
     peers = [side for peer in rule[peers_name].items() for side in _peer(peer, direction)]
@@ -117,7 +142,7 @@ def _rules(rule: Field, direction: Direction) -> list[dict[str, Any]]:
         raise rule[peers_name].error("must name at least one peer")
     return [
         metadata | v3_rule(direction, protocol=protocol, peer=peer, ports=ports, action=action)
-        for protocol, ports in _ports(rule["protocols"])
+        for protocol, ports in dialect.ports(rule[dialect.ports_field])
         for peer in peers
     ]
 
@@ -132,7 +157,7 @@ def _peer(peer: Field, direction: Direction) -> list[dict[str, Any]]:
     if direction is Direction.EGRESS:
         known.add("networks")
     peer.only(*known)
-    if _count(peer) != 1:
+    if count_set(peer) != 1:
         raise peer.error(f"must have exactly one of {', '.join(sorted(known))}")
     if peer["namespaces"].is_set:
         return [{"namespaceSelector": selector_text(peer["namespaces"], Selects.NAMESPACES)}]
@@ -150,7 +175,7 @@ def _ports(protocols: Field) -> list[tuple[str, list[V3Port]]]:
     collected = PortsByProtocol()
     for entry in protocols.items():
         entry.only(*_PROTOCOLS, "destinationNamedPort")
-        if _count(entry) != 1:
+        if count_set(entry) != 1:
             raise entry.error("must have exactly one of tcp, udp, sctp, destinationNamedPort")
         (name,) = [name for name in entry.map() if entry[name].is_set]
         if name == "destinationNamedPort":
@@ -166,7 +191,7 @@ def _port(protocol: Field) -> V3Port | None:
     if not port.is_set:
         return None
     port.only("number", "range")
-    if _count(port) != 1:
+    if count_set(port) != 1:
         raise port.error("must have exactly one of number and range")
     if port["number"].is_set:
         return port_range(port["number"], Field(None))
@@ -174,6 +199,15 @@ def _port(protocol: Field) -> V3Port | None:
     return port_range(port["range"]["start"], port["range"]["end"])
 
 
-def _count(field: Field) -> int:
+def count_set(field: Field) -> int:
     """Return how many fields of a map are set."""
     return sum(value is not None for value in field.map().values())
+
+
+_V1ALPHA2: Final = Dialect(
+    fields=("tier", "priority", "subject", "ingress", "egress"),
+    head=_head,
+    actions={"Accept": "Allow", "Deny": "Deny", "Pass": "Pass"},
+    ports_field="protocols",
+    ports=_ports,
+)

@@ -106,6 +106,10 @@ POLICY_KINDS: dict[tuple[str, str], PolicyKind] = {
     ("policy.networking.k8s.io", "ClusterNetworkPolicy"): (
         PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY
     ),
+    ("policy.networking.k8s.io", "AdminNetworkPolicy"): PolicyKind.KUBERNETES_ADMIN_NETWORK_POLICY,
+    ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"): (
+        PolicyKind.KUBERNETES_BASELINE_ADMIN_NETWORK_POLICY
+    ),
     (CALICO, "NetworkPolicy"): PolicyKind.NETWORK_POLICY,
     (CALICO, "GlobalNetworkPolicy"): PolicyKind.GLOBAL_NETWORK_POLICY,
     (CALICO, "StagedNetworkPolicy"): PolicyKind.STAGED_NETWORK_POLICY,

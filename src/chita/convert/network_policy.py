@@ -161,7 +161,7 @@ def _peer(peer: Field) -> dict[str, Any]:
 
 
 def _exceptions(block: Field) -> list[str]:
-    """Return what an ``ipBlock`` leaves out: each within ``cidr`` and smaller, as Kubernetes asks."""
+    """Return what an ``ipBlock`` leaves out, each within ``cidr`` and smaller (Kubernetes)."""
     whole = Cidr.parse(network_text(block["cidr"]))
     parts = {network_text(item): item for item in block["except"].items()}
     for text, item in parts.items():

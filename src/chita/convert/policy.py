@@ -11,6 +11,10 @@ from typing import Any
 
 import msgspec
 
+from chita.convert.admin_network_policy import (
+    admin_network_policy,
+    baseline_admin_network_policy,
+)
 from chita.convert.cluster_network_policy import cluster_network_policy
 from chita.convert.fields import Field, Metadata
 from chita.convert.network_policy import network_policy, network_policy_spec
@@ -43,6 +47,15 @@ _STAGED = frozenset(
 )
 
 
+_OF_PODS = frozenset(
+    {
+        PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY,
+        PolicyKind.KUBERNETES_ADMIN_NETWORK_POLICY,
+        PolicyKind.KUBERNETES_BASELINE_ADMIN_NETWORK_POLICY,
+    }
+)
+"""Kinds for the whole cluster whose subjects and peers are pods."""
+
 _SPEC_FIELDS = (
     "tier", "order", "selector", "serviceAccountSelector", "types", "ingress", "egress",
     "performanceHints", "stagedAction",
@@ -68,6 +81,10 @@ def policy(obj: Mapping[str, Any], kind: PolicyKind) -> PolicyResult:
             v3 = network_policy(obj)
         case PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
             v3 = cluster_network_policy(obj)
+        case PolicyKind.KUBERNETES_ADMIN_NETWORK_POLICY:
+            v3 = admin_network_policy(obj)
+        case PolicyKind.KUBERNETES_BASELINE_ADMIN_NETWORK_POLICY:
+            v3 = baseline_admin_network_policy(obj)
         case PolicyKind.STAGED_KUBERNETES_NETWORK_POLICY:
             return _staged_kubernetes(obj)
         case _:
@@ -150,7 +167,7 @@ def _types(spec: Field, kind: PolicyKind) -> frozenset[Direction]:
     named = frozenset([item.one_of(Direction) for item in spec["types"].items()])
     if named:
         return named
-    if kind is PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+    if kind in _OF_PODS:
         return frozenset()
     has_ingress, has_egress = bool(spec["ingress"].value), bool(spec["egress"].value)
     inferred = {Direction.EGRESS} if has_egress else set()
@@ -178,7 +195,7 @@ def _only_pods(policy: Policy | None) -> Policy | None:
     A ClusterNetworkPolicy's peers are pods. As v3 text, a namespace selector that asks for the
     absence of a label also matches hosts and global network sets.
     """
-    if policy is None or policy.kind is not PolicyKind.KUBERNETES_CLUSTER_NETWORK_POLICY:
+    if policy is None or policy.kind not in _OF_PODS:
         return policy
     return msgspec.structs.replace(
         policy,

@@ -50,6 +50,8 @@ class PolicyKind(StrEnum):
     STAGED_KUBERNETES_NETWORK_POLICY = "StagedKubernetesNetworkPolicy"
     KUBERNETES_NETWORK_POLICY = "KubernetesNetworkPolicy"
     KUBERNETES_CLUSTER_NETWORK_POLICY = "KubernetesClusterNetworkPolicy"
+    KUBERNETES_ADMIN_NETWORK_POLICY = "KubernetesAdminNetworkPolicy"
+    KUBERNETES_BASELINE_ADMIN_NETWORK_POLICY = "KubernetesBaselineAdminNetworkPolicy"
 
 
 class IcmpMatch(msgspec.Struct, frozen=True):

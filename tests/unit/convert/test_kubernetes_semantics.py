@@ -34,6 +34,14 @@ expressions = st.one_of(
     ),
     st.fixed_dictionaries({"key": KEYS, "operator": st.sampled_from(["Exists", "DoesNotExist"])}),
 )
+
+
+def is_smaller(net: str, block: Object) -> bool:
+    """Kubernetes refuses an exception that is not a smaller part of the block."""
+    part, whole = ipaddress.IPv4Network(net), ipaddress.IPv4Network(block["cidr"])
+    return part.subnet_of(whole) and part != whole
+
+
 selectors = st.fixed_dictionaries(
     {}, optional={"matchLabels": LABELS, "matchExpressions": st.lists(expressions, max_size=2)}
 )
@@ -45,7 +53,7 @@ peers = st.one_of(
         {
             "ipBlock": st.fixed_dictionaries(
                 {"cidr": NETWORKS}, optional={"except": st.lists(NETWORKS, max_size=1)}
-            )
+            ).filter(lambda block: all(is_smaller(net, block) for net in block.get("except", [])))
         }
     ),
 )

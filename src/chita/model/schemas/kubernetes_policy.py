@@ -1,10 +1,15 @@
-"""``networking.k8s.io/v1`` NetworkPolicy and ``policy.networking.k8s.io`` ClusterNetworkPolicy.
+"""``networking.k8s.io/v1`` NetworkPolicy and the kinds of ``policy.networking.k8s.io``.
+
+Of the latter, ClusterNetworkPolicy of v1alpha2 and what it replaced: AdminNetworkPolicy and
+BaselineAdminNetworkPolicy of v1alpha1.
 
 Unlike Kubernetes' other kinds they are closed: an unknown field in a policy is a rule that would
 not be enforced, so it is refused.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from chita.model.schema import (
     Format,
@@ -119,7 +124,65 @@ def _cluster_rules(direction: str, peer: dict[str, Schema]) -> ListOf:
     return ListOf(item=rule, max_items=25)
 
 
+_ADMIN_PORT = Record(
+    fields={
+        "portNumber": Record(
+            fields={"protocol": _PROTOCOL, "port": _PORT_NUMBER}, required=("port",)
+        ),
+        "portRange": Record(
+            fields={"protocol": _PROTOCOL, "start": _PORT_NUMBER, "end": _PORT_NUMBER},
+            required=("start", "end"),
+        ),
+        "namedPort": Text(format=Format.PORT_NAME),
+    },
+)
+
+
+def _admin_rules(actions: tuple[str, ...], direction: str, peer: dict[str, Schema]) -> ListOf:
+    peers = ListOf(item=Record(fields=peer, hints=_NOT_SUPPORTED), min_items=1, max_items=100)
+    fields: dict[str, Schema] = {
+        "name": Text(max_length=100),
+        "action": Text(choices=actions),
+        "ports": ListOf(item=_ADMIN_PORT, max_items=100),
+        direction: peers,
+    }
+    return ListOf(item=Record(fields=fields, required=("action", direction)), max_items=100)
+
+
+def _admin_spec(actions: tuple[str, ...]) -> dict[str, Schema]:
+    return {
+        "subject": Record(fields=_SUBJECT),
+        "ingress": _admin_rules(actions, "from", _SUBJECT),
+        "egress": _admin_rules(actions, "to", _EGRESS_PEER),
+    }
+
+
+POLICY_V1ALPHA1: Final = "policy.networking.k8s.io/v1alpha1"
+_ADMIN = Record(
+    fields={"priority": Whole(minimum=0, maximum=1000), **_admin_spec(("Allow", "Deny", "Pass"))},
+    required=("priority", "subject"),
+)
+_BASELINE = Record(
+    fields=_admin_spec(("Allow", "Deny")),
+    required=("subject",),
+    hints={"priority": "there is one baseline policy, so it has no priority"},
+)
+
 KINDS = (
+    KindSchema(
+        api_version=POLICY_V1ALPHA1,
+        kind="AdminNetworkPolicy",
+        scope=Scope.CLUSTER,
+        fields={"spec": _ADMIN, "status": Record(open=True)},
+        required=("spec",),
+    ),
+    KindSchema(
+        api_version=POLICY_V1ALPHA1,
+        kind="BaselineAdminNetworkPolicy",
+        scope=Scope.CLUSTER,
+        fields={"spec": _BASELINE, "status": Record(open=True)},
+        required=("spec",),
+    ),
     KindSchema(
         api_version="networking.k8s.io/v1",
         kind="NetworkPolicy",

@@ -45,6 +45,17 @@ def cluster_policy_problems(obj: Raw, broken: frozenset[str]) -> Iterator[Proble
                 yield from _protocol_problems(protocol, f"{path}.protocols[{number}]")
 
 
+def admin_policy_problems(obj: Raw, broken: frozenset[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the spec of a (Baseline)AdminNetworkPolicy beyond its structure."""
+    yield from cluster_policy_problems(obj, broken)
+    if broken:
+        return
+    for direction in ("ingress", "egress"):
+        for index, rule in enumerate(obj["spec"].get(direction) or []):
+            for number, port in enumerate(rule.get("ports") or []):
+                yield from _admin_port_problems(port, f"spec.{direction}[{index}].ports[{number}]")
+
+
 def label_selector_problems(selector: Raw | None, path: str) -> Iterator[Problem]:
     """``metav1.LabelSelector``: which operators take values."""
     for index, expression in enumerate((selector or {}).get("matchExpressions") or []):
@@ -102,6 +113,17 @@ def _selection_problems(selection: Raw, path: str) -> Iterator[Problem]:
     pods = selection.get("pods") or {}
     for field in ("namespaceSelector", "podSelector"):
         yield from label_selector_problems(pods.get(field), f"{path}.pods.{field}")
+
+
+def _admin_port_problems(port: Raw, path: str) -> Iterator[Problem]:
+    named = [field for field, value in port.items() if value is not None]
+    if len(named) != 1:
+        yield Problem(
+            path, f"has {len(named)} fields, not one; write portNumber, portRange or namedPort"
+        )
+    span = port.get("portRange")
+    if span is not None and span["end"] < span["start"]:
+        yield Problem(f"{path}.portRange.end", f"{span['end']} is smaller than {span['start']}")
 
 
 def _protocol_problems(protocol: Raw, path: str) -> Iterator[Problem]:
