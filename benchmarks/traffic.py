@@ -1,19 +1,23 @@
 """Pod-to-pod traffic on one node under 1,000 policies, beside the same traffic under none.
 
-    sudo .venv/bin/python benchmarks/traffic.py [--rounds 7] [--seconds 2] > result.json
+    sudo .venv/bin/python benchmarks/traffic.py [--rounds 11] > result.json
 
-Two pods, attached as CNI attaches them, in namespaces of their own. A round measures TCP
-throughput (iperf3) and new connections per second (connect, accept, reset: 64 in flight) under
-each case in turn, the next round in the opposite order; a ratio is the median over rounds of what
-the pairs of one round gave. The cases:
+Four nodes, each a network namespace with two pods attached as CNI attaches them, differ in what
+their kernel holds:
 
-    none        no table in the kernel, so no connection tracking either
+    none        no table, so no connection tracking either
     conntrack   the least a stateful firewall does: a table that accepts what is established
     empty       our table; 110 pods that their profile allows everything
     policies    our table; 1,000 policies of five rules, ten of them for each pod
 
 Under ``policies`` a first packet walks all rules of the client's ten policies (egress), then of
 the server's ten (ingress): the last rule of the last one allows it.
+
+A round measures new connections per second (64 in flight; each is made, accepted and reset) in
+four short turns of each node, and TCP throughput (iperf3) in one. Turns go through the nodes there
+and back, so that what else the machine does meets all alike; a ratio is the median over the pairs
+of turns. ``cpu_us`` is processor time of client and server for one connection, with what the
+kernel does for them on their own processors: it hardly depends on what else runs.
 """
 
 from __future__ import annotations
@@ -28,25 +32,39 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from chita.dataplane.nftables.applier import NftApplier
-    from chita.desired.policy import PolicyState
-    from chita.model.net import Address
+import msgspec
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.nftables import state as node_state
+
+from chita.agent.appliers import NODE_SYSCTLS
+from chita.dataplane.netlink.namespace import inside
+from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
+from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.nftables.applier import NftApplier
+from chita.dataplane.nftables.ruleset import policy_ruleset
+from chita.dataplane.nftables.table import KernelTable
+from chita.dataplane.pod_interface import PodInterface, PodInterfaces
+from chita.dataplane.sysctl import sync_sysctls
+from chita.desired.policy import AddressSet, Match, PolicyRules, PolicyState, Rule
+from chita.model.net import TCP, Address, PortRange
+from chita.model.policy import Action
 
 CLIENT, SERVER = 1, 2
 """Which pods of the state are measured."""
 IPERF_PORT = 5201
 PORTS = range(5001, 5009)
-"""Of connections: eight, so that in two seconds hardly any port pair comes twice."""
+"""Of connections: eight, so that a pair of ports hardly comes twice while it is remembered."""
 IN_FLIGHT = 64
+THROUGHPUT_S, CONNECTIONS_S = 1, 0.25
+"""Short turns, so that both of a pair meet the same load of the machine."""
 MTU_BYTES = 1500
 RESET = (1).to_bytes(4, sys.byteorder) + bytes(4)
 """struct linger: a close resets. The client sees the end at once; neither side keeps TIME_WAIT."""
@@ -60,7 +78,7 @@ STATEFUL = """table inet stateful {
 
 
 class Case(StrEnum):
-    """What stands in the node's kernel while traffic is measured."""
+    """What a node's kernel holds."""
 
     NONE = "none"
     CONNTRACK = "conntrack"
@@ -77,8 +95,7 @@ PEERS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--accept", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--connect", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -88,84 +105,78 @@ def main() -> None:
         for line in sys.stdin:
             print(count_connections(options.connect, float(line)), flush=True)
     else:
-        from chita.dataplane.netlink.namespace import inside  # not in the pods' processes
-
-        with namespaces("node", "client", "server") as (node, client, server):
-            figures = inside(
-                node, lambda: measure(node, client, server, options.rounds, options.seconds)
-            )
-        print(json.dumps(figures, indent=2))
+        with_policies = policies_state()
+        with ExitStack() as stack:
+            pairs = {case: stack.enter_context(pods_of_node(case, with_policies)) for case in Case}
+            samples = measure(pairs, options.rounds)
+        print(json.dumps(report(samples, options.rounds, with_policies), indent=2))
 
 
-@contextmanager
-def namespaces(*roles: str) -> Iterator[list[Path]]:
-    """Yield the paths of new namespaces, removed whatever happens."""
-    names = [f"chita-bench-{os.getpid()}-{role}" for role in roles]
-    made: list[str] = []
-    try:
-        for name in names:
-            subprocess.run(["ip", "netns", "add", name], check=True)
-            made.append(name)
-            subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield [Path("/run/netns") / name for name in names]
-    finally:
-        for name in made:
-            subprocess.run(["ip", "netns", "delete", name], check=False)
+class Sample(msgspec.Struct, frozen=True):
+    """What one turn gave."""
+
+    rate: float
+    cpu_us: float = 0.0
 
 
-def measure(node: Path, client: Path, server: Path, rounds: int, seconds: int) -> dict[str, Any]:
-    """Return all figures; the calling thread is inside *node*."""
-    from chita.dataplane.nftables.applier import NftApplier
-    from chita.dataplane.nftables.ruleset import policy_ruleset
-    from chita.dataplane.nftables.table import KernelTable
+Samples = dict[str, dict[Case, list[Sample]]]
 
-    with_policies = policies_state()
-    connect_pods(node, with_policies, {CLIENT: client, SERVER: server})
-    table = KernelTable()
-    enter: dict[Case, Callable[[], None]] = cases(NftApplier(table), with_policies)
-    samples: dict[str, dict[Case, list[float]]] = {
-        what: {case: [] for case in Case} for what in ("throughput", "connections")
-    }
-    with ExitStack() as stack:
-        pods = stack.enter_context(traffic(client, server, pod_address(with_policies, SERVER)))
-        stack.callback(table.close)
-        for number in range(rounds + 1):
-            for case in Case if number % 2 else reversed(Case):
-                enter[case]()
-                throughput, connections = pods.throughput(seconds), pods.connections(seconds)
-                if number:  # the first round warms up
-                    samples["throughput"][case].append(throughput)
-                    samples["connections"][case].append(connections)
-    ruleset = policy_ruleset(with_policies)
+
+def measure(pairs: Mapping[Case, Pods], rounds: int) -> Samples:
+    """Return the samples of both figures, after a round that warms up."""
+    throughput: dict[Case, list[Sample]] = {case: [] for case in pairs}
+    connections: dict[Case, list[Sample]] = {case: [] for case in pairs}
+    cases = list(pairs)
+    for number in range(rounds + 1):
+        turns = [(case, connections, pairs[case].connections) for case in cases]
+        order = [*turns, *reversed(turns)] * 2
+        more = [(case, throughput, pairs[case].throughput) for case in cases]
+        order += more if number % 2 else reversed(more)
+        for case, into, run in order:
+            sample = run()
+            if number:
+                into[case].append(sample)
+    return {"throughput": throughput, "connections": connections}
+
+
+def report(samples: Samples, rounds: int, state: PolicyState) -> dict[str, Any]:
+    ruleset = policy_ruleset(state)
+    cpu = samples["connections"]
     return {
         "benchmark": "traffic",
         "rounds": rounds,
-        "seconds": seconds,
         "ruleset": {
-            "policies": len(with_policies.policies),
-            "endpoints": len(with_policies.endpoints),
+            "policies": len(state.policies),
+            "endpoints": len(state.endpoints),
             "chains": len(ruleset.chains),
             "rules": sum(len(chain.rules) for chain in ruleset.chains.values()),
             "sets": len(ruleset.sets),
             "elements": sum(len(each.elements) for each in ruleset.sets.values()),
         },
-        "throughput": {"unit": "Gbit/s"} | figures(samples["throughput"], digits=2),
-        "connections": {"unit": "1/s"} | figures(samples["connections"], digits=0),
+        "throughput": {"unit": "Gbit/s"} | figures(samples["throughput"]),
+        "connections": {"unit": "1/s"}
+        | figures(samples["connections"])
+        | {
+            "cpu_us": {
+                case: round(statistics.median(each.cpu_us for each in cpu[case]), 2) for case in cpu
+            }
+        },
     }
 
 
-def figures(samples: Mapping[Case, list[float]], *, digits: int) -> dict[str, Any]:
-    """Return medians of each case, and of the ratios of each round's pairs."""
-    found: dict[str, Any] = {
-        case: round(statistics.median(values), digits) for case, values in samples.items()
-    }
+def figures(samples: Mapping[Case, list[Sample]]) -> dict[str, Any]:
+    """Return medians of each case, and of the ratios of each pair of turns."""
+    found: dict[str, Any] = {"pairs": len(samples[Case.NONE])}
+    for case, values in samples.items():
+        found[case] = float(f"{statistics.median(each.rate for each in values):.4g}")
     for name, peer in PEERS.items():
-        pairs = [
-            ours / theirs
+        ratios = [
+            ours.rate / theirs.rate
             for ours, theirs in zip(samples[Case.POLICIES], samples[peer], strict=True)
         ]
-        found[name] = round(statistics.median(pairs), 3)
-        found[f"{name}_range"] = [round(min(pairs), 3), round(max(pairs), 3)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        found[name] = round(middle, 3)
+        found[f"{name}_quartiles"] = [round(low, 3), round(high, 3)]
     return found
 
 
@@ -174,14 +185,8 @@ def figures(samples: Mapping[Case, list[float]], *, digits: int) -> dict[str, An
 
 def policies_state() -> PolicyState:
     """Return the node of benchmarks/nftables.py, whose two pods may talk by their last rules."""
-    import msgspec
-    from benchmarks.nftables import state
 
-    from chita.desired.policy import AddressSet, Match, PolicyRules, Rule
-    from chita.model.net import TCP, PortRange
-    from chita.model.policy import Action
-
-    base = state()
+    base = node_state()
     client, server = (base.endpoints[interface(pod)] for pod in (CLIENT, SERVER))
     ports = (PortRange(PORTS[0], PORTS[-1]), PortRange(IPERF_PORT, IPERF_PORT))
     policies = dict(base.policies)
@@ -226,7 +231,6 @@ def policies_state() -> PolicyState:
 
 def without_policies(state: PolicyState) -> PolicyState:
     """Return *state* with its pods, profiles and nothing else."""
-    import msgspec
 
     endpoints = {
         name: msgspec.structs.replace(endpoint, ingress=(), egress=())
@@ -245,11 +249,6 @@ def pod_address(state: PolicyState, pod: int) -> Address:
 
 def connect_pods(node: Path, state: PolicyState, pods: Mapping[int, Path]) -> None:
     """Attach *pods* to the *node* as its agent does."""
-    from chita.agent.appliers import NODE_SYSCTLS
-    from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
-    from chita.dataplane.netlink.socket import NetlinkSocket
-    from chita.dataplane.pod_interface import PodInterface, PodInterfaces
-    from chita.dataplane.sysctl import sync_sysctls
 
     sync_sysctls(NODE_SYSCTLS)
     with NetlinkSocket(namespace=node) as netlink:
@@ -267,99 +266,113 @@ def connect_pods(node: Path, state: PolicyState, pods: Mapping[int, Path]) -> No
             sync_sysctls({"net/ipv4/ip_local_port_range": "10000 65535"}, namespace=namespace)
 
 
-def cases(applier: NftApplier, with_policies: PolicyState) -> dict[Case, Callable[[], None]]:
-    """Return what puts each case into the kernel, whatever stands there."""
-    empty = without_policies(with_policies)
+def load(case: Case, state: PolicyState) -> None:
+    """Put *case* into the kernel of the calling thread's namespace."""
 
-    def none() -> None:
-        applier.remove()
-        nft("add table inet stateful; delete table inet stateful")
-        # No run meets connections that an earlier one left.
-        subprocess.run(["conntrack", "-F"], check=True, capture_output=True)
-
-    def stateful() -> None:
-        none()
-        nft(STATEFUL)
-
-    def ours(state: PolicyState) -> None:
-        none()
-        applier.apply(state)
-
-    return {
-        Case.NONE: none,
-        Case.CONNTRACK: stateful,
-        Case.EMPTY: lambda: ours(empty),
-        Case.POLICIES: lambda: ours(with_policies),
-    }
-
-
-def nft(text: str) -> None:
-    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True)
+    match case:
+        case Case.NONE:
+            return
+        case Case.CONNTRACK:
+            subprocess.run(["nft", "-f", "-"], input=STATEFUL, text=True, check=True)
+        case Case.EMPTY | Case.POLICIES:
+            table = KernelTable()
+            NftApplier(table).apply(state if case is Case.POLICIES else without_policies(state))
+            table.close()
 
 
 # The traffic.
 
 
-class Traffic:
-    """A client and a server process of each kind, each in its pod and on its own processor."""
+class Pods:
+    """Two pods of one node: a client and a server of each kind, each on its own processor."""
 
-    def __init__(self, client: Path, address: Address, connector: subprocess.Popen[str]) -> None:
+    def __init__(
+        self, client: Path, address: str, connector: subprocess.Popen[str], acceptor_pid: int
+    ) -> None:
         self._client = client
-        self._address = str(address)
+        self._address = address
         self._connector = connector
+        self._acceptor_pid = acceptor_pid
 
-    def throughput(self, seconds: int) -> float:
+    def throughput(self) -> Sample:
         """Return Gbit/s of one TCP connection."""
         process = start(
             self._client, 0,
-            "iperf3", "-J", "-c", self._address, "-p", str(IPERF_PORT), "-t", str(seconds),
+            "iperf3", "-J", "-c", self._address, "-p", str(IPERF_PORT), "-t", str(THROUGHPUT_S),
             "--connect-timeout", "3000",
         )  # fmt: skip
-        text, _ = process.communicate(timeout=seconds + 20)
+        text, _ = process.communicate(timeout=THROUGHPUT_S + 20)
         result = json.loads(text)
         if "error" in result:
             raise SystemExit(f"iperf3 to {self._address}: {result['error']}")
-        received: float = result["end"]["sum_received"]["bits_per_second"]
-        return received / 1e9
+        return Sample(result["end"]["sum_received"]["bits_per_second"] / 1e9)
 
-    def connections(self, seconds: int) -> float:
+    def connections(self) -> Sample:
         """Return connections per second, each made, accepted and reset."""
         assert self._connector.stdin
         assert self._connector.stdout
-        self._connector.stdin.write(f"{seconds}\n")
+        before = self._cpu_ns()
+        self._connector.stdin.write(f"{CONNECTIONS_S}\n")
         self._connector.stdin.flush()
         count = int(self._connector.stdout.readline() or 0)
         if not count:
             raise SystemExit(f"no connection to {self._address} succeeded")
-        return count / seconds
+        return Sample(count / CONNECTIONS_S, (self._cpu_ns() - before) / count / 1e3)
+
+    def _cpu_ns(self) -> int:
+        pids = (self._connector.pid, self._acceptor_pid)
+        return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids)
 
 
 @contextmanager
-def traffic(client: Path, server: Path, address: Address) -> Iterator[Traffic]:
-    """Yield clients of running servers; end all of them whatever happens."""
+def pods_of_node(case: Case, state: PolicyState) -> Iterator[Pods]:
+    """Yield two pods of a new node that holds *case*; remove it whatever happens."""
+
     this = (sys.executable, __file__)
+    address = str(pod_address(state, SERVER))
     with ExitStack() as stack:
-        for command in (
-            (*this, "--accept"),
-            ("iperf3", "-s", "-p", str(IPERF_PORT), "--forceflush"),
-        ):
-            listening = stack.enter_context(ended(start(server, 1, *command)))
-            assert listening.stdout
-            while "listening" not in (line := listening.stdout.readline()):
+        node, client, server = (
+            stack.enter_context(namespace(f"{case}-{role}"))
+            for role in ("node", "client", "server")
+        )
+
+        def set_up() -> None:
+            connect_pods(node, state, {CLIENT: client, SERVER: server})
+            load(case, state)
+
+        inside(node, set_up)
+        acceptor = stack.enter_context(ended(start(server, 1, *this, "--accept")))
+        iperf = ("iperf3", "-s", "-p", str(IPERF_PORT), "--forceflush")
+        for process in (acceptor, stack.enter_context(ended(start(server, 1, *iperf)))):
+            assert process.stdout
+            while "listening" not in (line := process.stdout.readline()):
                 if not line:
-                    raise SystemExit(f"{command[0]} does not listen")
-        connector = stack.enter_context(ended(start(client, 0, *this, "--connect", str(address))))
-        yield Traffic(client, address, connector)
+                    raise SystemExit("a server does not listen")
+        connector = stack.enter_context(ended(start(client, 0, *this, "--connect", address)))
+        yield Pods(client, address, connector, acceptor.pid)
+
+
+@contextmanager
+def namespace(role: str) -> Iterator[Path]:
+    """Yield the path of a new namespace; remove it whatever happens."""
+    name = f"chita-bench-{os.getpid()}-{role}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield Path("/run/netns") / name
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
 def start(namespace: Path, processor: int, *command: str) -> subprocess.Popen[str]:
     """Start *command* in *namespace* on one processor: clients and servers never share one."""
-    from chita.dataplane.netlink.namespace import inside
 
     usable = sorted(os.sched_getaffinity(0))
     pinned = ("taskset", "-c", str(usable[processor % len(usable)]), *command)
     pipe = subprocess.PIPE
-    return inside(namespace, lambda: subprocess.Popen(pinned, stdin=pipe, stdout=pipe, text=True))
+    return inside(
+        namespace, lambda: subprocess.Popen(pinned, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    )
 
 
 @contextmanager
