@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from chita.agent.connections import Connections
 from chita.agent.reconcile import Applied
 from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
-from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.routes import RouteTable
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
@@ -31,7 +31,7 @@ from chita.desired.policy import PolicyState
 from chita.desired.routes import OnDevice, Route
 from chita.desired.tunnels import Vxlan, Wireguard
 from chita.errors import ChitaError, KernelError
-from chita.model.net import Address, Cidr
+from chita.model.net import Cidr
 
 NODE_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -53,13 +53,19 @@ Refused = dict[str, KernelError]
 class NodeApplier:
     """All of one node's kernel state that is ours. Blocking; one thread at a time."""
 
-    def __init__(self, socket: NetlinkSocket, engine_dir: Path, wireguard_private_key: str) -> None:
+    def __init__(
+        self,
+        socket: NetlinkSocket,
+        connections: Connections,
+        engine_dir: Path,
+        wireguard_private_key: str,
+    ) -> None:
         self._private_key = wireguard_private_key
         self._socket = socket
         self._links = Links(self._socket)
         self._table = RouteTable(self._socket, self._links)
         self._nft = NftApplier(KernelTable())
-        self._conntrack = Conntrack(open_conntrack(socket))
+        self._connections = connections
         self._engine_dir = engine_dir
         self._wireguard: WireguardTunnel | None = None
         self._last: NodeState | None = None
@@ -77,6 +83,8 @@ class NodeApplier:
                 refused[part] = error
             except ChitaError as error:  # an engine that is missing or died
                 refused[part] = KernelError(str(error))
+        if last is not None and last.policy.endpoints is not state.policy.endpoints:
+            self._connections.forget_gone(last.policy, state.policy)
         # A part that was refused is compared with the kernel next time, not with a memory.
         self._last = None if refused else state
         return Applied(writes=self._socket.writes + self._policy_writes - before, refused=refused)
@@ -89,8 +97,6 @@ class NodeApplier:
             yield "node", self._sync_node
         if last is None or last.policy is not state.policy:
             yield "policy", lambda: self._sync_policy(state.policy)
-        if last is not None and last.policy.endpoints is not state.policy.endpoints:
-            yield "conntrack", lambda: self._forget_connections(last.policy, state.policy)
         if last is None or last.vxlan != state.vxlan:
             yield "vxlan", lambda: self._sync_vxlan(state.vxlan)
         if last is None or last.wireguard != state.wireguard:
@@ -130,16 +136,6 @@ class NodeApplier:
             return {}
         return self._wireguard.sync(desired, self._private_key, now_s=time.time())
 
-    def _forget_connections(self, last: PolicyState, desired: PolicyState) -> Refused:
-        """End what the kernel remembers of addresses that no pod here has any more.
-
-        The next pod that gets one must not inherit connections that were allowed to another.
-        """
-        gone = _addresses(last) - _addresses(desired)
-        for _, address in gone:
-            self._conntrack.forget(address)
-        return {}
-
     def _sync_routes(
         self, desired: Mapping[Cidr, Route], known: Mapping[Cidr, Route] | None
     ) -> Refused:
@@ -155,14 +151,6 @@ class NodeApplier:
             is_pod = isinstance(route, OnDevice) and route.device.startswith(POD_PREFIX)
             if not is_pod or error.errno not in (errno.ENODEV, errno.ENETDOWN):
                 raise
-
-
-def _addresses(policy: PolicyState) -> set[tuple[str, Address]]:
-    return {
-        (endpoint.interface, address)
-        for endpoint in policy.endpoints.values()
-        for address in endpoint.addresses
-    }
 
 
 def _by_text(refused: Mapping[K, KernelError]) -> Refused:

@@ -15,6 +15,7 @@ from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.block_store import ApiBlockStore
 from chita.agent.cni_server import CniService, CniSettings
+from chita.agent.connections import Connections
 from chita.agent.healing import keep_healed
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
@@ -26,6 +27,7 @@ from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
 from chita.api.client import ApiClient
 from chita.api.kinds import WATCHED
+from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.monitor import Monitor
 from chita.dataplane.netlink.socket import NetlinkSocket
@@ -107,7 +109,8 @@ class Agent:
         sockets = [NetlinkSocket() for _ in range(3)]
         own_ports = {socket.port for socket in sockets}
         self._monitor = Monitor(own_ports=lambda: own_ports)
-        self._applier = NodeApplier(sockets[0], settings.run_dir, private_key)
+        self._connections = Connections(Conntrack(open_conntrack(sockets[0])))
+        self._applier = NodeApplier(sockets[0], self._connections, settings.run_dir, private_key)
         self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(
             self._view,
@@ -146,6 +149,7 @@ class Agent:
             for task in running:
                 task.cancel()
         self._monitor.close()
+        self._connections.close()
         await self._pod_links.close()
         self._kernel.shutdown()
 
