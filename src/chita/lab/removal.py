@@ -23,8 +23,8 @@ from chita.errors import InputError, KernelError
 from chita.lab.netns import ip_batch, netns_names, netns_path
 from chita.lab.state import StateFile, is_running
 
-_OF_TESTS = re.compile(r"chita-t[a-z]*[0-9-]")
-"""Namespaces of kernel tests start so (``chita-t123-0``). The sweep of a lab leaves them to the
+_OF_TESTS = re.compile(r"chita-(t[a-z]*[0-9-]|bench)")
+"""Namespaces of kernel tests and benchmarks start so (``chita-t123-0``). The sweep of a lab leaves them to the
 tests; names of its own that happen to start so are in its state file."""
 
 _PATIENCE_S = 3.0
