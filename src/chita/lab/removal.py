@@ -24,8 +24,8 @@ from chita.lab.netns import ip_batch, netns_names, netns_path
 from chita.lab.state import StateFile, is_running
 
 _OF_TESTS = re.compile(r"chita-(t[a-z]*[0-9-]|bench)")
-"""Namespaces of kernel tests and benchmarks start so (``chita-t123-0``). The sweep of a lab leaves them to the
-tests; names of its own that happen to start so are in its state file."""
+"""Namespaces of kernel tests and benchmarks start so (``chita-t123-0``). The sweep of a lab leaves
+them alone; names of its own that happen to start so are in its state file."""
 
 _PATIENCE_S = 3.0
 """How long processes may take to end when asked, before they are killed."""
