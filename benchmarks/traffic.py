@@ -355,7 +355,8 @@ def pods_of_node(case: Case, state: PolicyState) -> Iterator[Pods]:
 @contextmanager
 def namespace(role: str) -> Iterator[Path]:
     """Yield the path of a new namespace; remove it whatever happens."""
-    name = f"chita-bench-{os.getpid()}-{role}"
+    # As kernel tests name theirs: the sweep of `chita lab down` leaves them alone.
+    name = f"chita-tbench{os.getpid()}-{role}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
         subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
