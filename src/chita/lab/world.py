@@ -19,49 +19,11 @@ from chita.convert.workloads import WORKLOAD_KINDS, check_shape, place, pods_of
 from chita.errors import ConvertError, InputError
 from chita.lab.documents import Entry, Object, Source, WorldProblem, read_documents
 from chita.lab.underlay import Underlay, parse_underlay
+from chita.model.kinds import KINDS, find_kind
 from chita.model.names import dns_label_problem, dns_subdomain_problem
 
 DEFAULT_WORLD = Path(__file__).with_name("default.yaml")
 """The world of `lab up` without a file."""
-
-CLUSTER_SCOPED = frozenset(
-    {
-        "BGPConfiguration", "BGPFilter", "BGPPeer", "BlockAffinity", "ClusterInformation",
-        "ClusterNetworkPolicy", "FabricConfiguration", "FabricNode", "FelixConfiguration",
-        "GlobalNetworkPolicy", "GlobalNetworkSet", "HostEndpoint", "IPAMBlock",
-        "IPAMConfiguration", "IPAMHandle", "IPPool", "IPReservation",
-        "KubeControllersConfiguration", "Location", "Namespace", "Node", "Profile",
-        "StagedGlobalNetworkPolicy", "Tier", "Underlay",
-    }
-)  # fmt: skip
-
-_RUNS: dict[str, frozenset[str]] = {
-    "": frozenset(
-        {"Namespace", "Node", "Pod", "ReplicationController", "Service", "ServiceAccount"}
-    ),
-    "apps": WORKLOAD_KINDS - {"ReplicationController"},
-    "discovery.k8s.io": frozenset({"EndpointSlice"}),
-    "networking.k8s.io": frozenset({"NetworkPolicy"}),
-    "policy.networking.k8s.io": frozenset({"ClusterNetworkPolicy"}),
-    "projectcalico.org": frozenset(
-        {
-            "BGPConfiguration", "BGPFilter", "BGPPeer", "BlockAffinity", "ClusterInformation",
-            "FelixConfiguration", "GlobalNetworkPolicy", "GlobalNetworkSet", "HostEndpoint",
-            "IPAMBlock", "IPAMConfiguration", "IPAMHandle", "IPPool", "IPReservation",
-            "KubeControllersConfiguration", "NetworkPolicy", "NetworkSet", "Node", "Profile",
-            "StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy", "StagedNetworkPolicy",
-            "Tier", "WorkloadEndpoint",
-        }
-    ),
-    "chita.dev": frozenset({"FabricConfiguration", "FabricNode", "Location", "Underlay"}),
-}  # fmt: skip
-"""What a world may hold, by API group."""
-
-_VERSIONS = {
-    "": "v1", "apps": "v1", "discovery.k8s.io": "v1", "networking.k8s.io": "v1",
-    "policy.networking.k8s.io": "v1alpha2", "projectcalico.org": "v3", "chita.dev": "v1alpha1",
-}  # fmt: skip
-"""The version that is read of each of those groups."""
 
 _SKIPPED: dict[str, frozenset[str]] = {
     "": frozenset(
@@ -71,10 +33,26 @@ _SKIPPED: dict[str, frozenset[str]] = {
         }
     ),
     "apps": frozenset({"ControllerRevision"}),
+    "coordination.k8s.io": frozenset({"Lease"}),
     "projectcalico.org": frozenset({"CalicoNodeStatus"}),
     "networking.k8s.io": frozenset({"IPAddress", "Ingress", "IngressClass", "ServiceCIDR"}),
 }  # fmt: skip
-"""Kinds of those groups that the lab knows and does not run. Of other groups it skips all."""
+"""Kinds of groups that a world holds which the lab knows and does not run. Of other groups, all."""
+
+
+def _runs() -> dict[str, dict[str, str]]:
+    """Return what a world may hold by API group: each kind with the API version that is read."""
+    runs: dict[str, dict[str, str]] = {
+        "": {"ReplicationController": "v1"},
+        "apps": dict.fromkeys(WORKLOAD_KINDS - {"ReplicationController"}, "apps/v1"),
+    }
+    for kind in KINDS:
+        if kind.kind not in _SKIPPED.get(kind.group, ()):
+            runs.setdefault(kind.group, {})[kind.kind] = kind.api_version
+    return runs
+
+
+_RUNS = _runs()
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,7 +210,7 @@ def _unknown(entry: Entry, group: str) -> WorldProblem | None:
         mend = near[0] if near else "one of " + ", ".join(sorted(runs))
         message = f"{entry.api_version} has no kind '{entry.kind}'; write {mend}"
         return entry.problem("kind", message)
-    if entry.api_version != (version := _version(group)):
+    if entry.api_version != (version := runs[entry.kind]):
         message = f"'{entry.api_version}' is not read; write {version}"
         return entry.problem("apiVersion", message)
     return None
@@ -240,9 +218,9 @@ def _unknown(entry: Entry, group: str) -> WorldProblem | None:
 
 def _foreign_policy(entry: Entry) -> WorldProblem | None:
     """Return what to write instead of a policy of a group that is not read."""
-    for group, kinds in _RUNS.items():
+    for kinds in _RUNS.values():
         if "Policy" in entry.kind and entry.kind in kinds:
-            message = f"'{entry.api_version}' is not read; write {_version(group)}"
+            message = f"'{entry.api_version}' is not read; write {kinds[entry.kind]}"
             return entry.problem("apiVersion", message)
     if "NetworkPolicy" in entry.kind:
         message = f"{entry.kind} is not read; write a NetworkPolicy of networking.k8s.io/v1"
@@ -250,14 +228,10 @@ def _foreign_policy(entry: Entry) -> WorldProblem | None:
     return None
 
 
-def _version(group: str) -> str:
-    """Return the API version that is read of *group*."""
-    return f"{group}/{_VERSIONS[group]}" if group else _VERSIONS[group]
-
-
 def _with_namespace(entry: Entry) -> Entry:
     """Return *entry* with the namespace that kubectl would give it: ``default``."""
-    if entry.kind in CLUSTER_SCOPED or entry.namespace:
+    kind = find_kind(entry.api_version, entry.kind)
+    if entry.namespace or (kind is not None and not kind.is_namespaced):
         return entry
     metadata = {**entry.raw["metadata"], "namespace": "default"}
     return Entry(raw={**entry.raw, "metadata": metadata}, source=entry.source, lines=entry.lines)

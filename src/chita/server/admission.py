@@ -17,7 +17,7 @@ from chita.store.store import Object
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
 
 Validate = Callable[[Object], Sequence[Problem]]
 """Says what is wrong with the fields of an object, read as its kind; nothing is an empty answer."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chita.model.kinds import Kind
 from chita.server import field_set, ownership, status
 from chita.server.field_set import FieldPath
-from chita.server.kinds import Kind
 from chita.server.merge_keys import Keyed, Path, Primitives, list_rule
 from chita.server.ownership import BEFORE_FIRST_APPLY, Manager, Operation
 from chita.server.request import Part

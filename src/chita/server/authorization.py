@@ -14,7 +14,7 @@ from chita.server.request import READS, Target, Verb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.server.users import User
     from chita.store.store import Object
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chita.model.kinds import KINDS, known_kind
 from chita.model.problem import Problem
-from chita.server.kinds import KINDS, known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object
 
 TIER = "tiers.projectcalico.org"
@@ -24,7 +24,7 @@ TIERS: dict[str, dict[str, Any]] = {
     "kube-baseline": {"order": 10_000_000, "defaultAction": "Pass"},
 }
 NAMESPACES = ("default",)
-NAMESPACED = [kind for kind in KINDS if kind.namespaced]
+NAMESPACED = [kind for kind in KINDS if kind.is_namespaced]
 TIERED = [
     "networkpolicies.projectcalico.org",
     "globalnetworkpolicies.projectcalico.org",

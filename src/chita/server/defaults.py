@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object
 
 TIER_LABEL = "projectcalico.org/tier"

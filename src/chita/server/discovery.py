@@ -9,8 +9,9 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from chita import __version__
+from chita.model.kinds import KINDS, Kind
 from chita.server import openapi
-from chita.server.kinds import KINDS, Kind, group_versions
+from chita.server.kinds import group_versions, versions_of
 from chita.server.request import Verb
 
 if TYPE_CHECKING:
@@ -40,21 +41,21 @@ def document(  # noqa: C901, PLR0911 - one return per document
             return _api_groups(), "application/json"
         case ["api", "v1"]:
             return _resources("", "v1"), "application/json"
-        case ["apis", group] if any(group == g for g, _ in _groups()):
+        case ["apis", group] if group in _groups():
             return _group(group), "application/json"
-        case ["apis", group, version] if (group, version) in _groups():
+        case ["apis", group, version] if group and version in versions_of(group):
             return _resources(group, version), "application/json"
         case ["openapi", "v3"]:
             return openapi.index(), "application/json"
         case ["openapi", "v3", "api", "v1"]:
             return openapi.document("", "v1"), "application/json"
-        case ["openapi", "v3", "apis", group, version] if (group, version) in _groups():
+        case ["openapi", "v3", "apis", group, version] if group and version in versions_of(group):
             return openapi.document(group, version), "application/json"
     return None
 
 
-def _groups() -> list[tuple[str, str]]:
-    return [(group, version) for group, version in group_versions() if group]
+def _groups() -> list[str]:
+    return list(dict.fromkeys(group for group, _ in group_versions() if group))
 
 
 def _kinds(group: str, version: str) -> Iterator[Kind]:
@@ -85,18 +86,17 @@ def _api_versions() -> dict[str, Any]:
 
 
 def _api_groups() -> dict[str, Any]:
-    groups = [_group_body(group, version) for group, version in _groups()]
+    groups = [_group_body(group) for group in _groups()]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def _group(group: str) -> dict[str, Any]:
-    version = next(v for g, v in _groups() if g == group)
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group_body(group, version)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group_body(group)}
 
 
-def _group_body(group: str, version: str) -> dict[str, Any]:
-    entry = {"groupVersion": f"{group}/{version}", "version": version}
-    return {"name": group, "versions": [entry], "preferredVersion": entry}
+def _group_body(group: str) -> dict[str, Any]:
+    entries = [{"groupVersion": f"{group}/{each}", "version": each} for each in versions_of(group)]
+    return {"name": group, "versions": entries, "preferredVersion": entries[0]}
 
 
 def _resources(group: str, version: str) -> dict[str, Any]:
@@ -105,10 +105,10 @@ def _resources(group: str, version: str) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "name": kind.plural,
             "singularName": kind.singular,
-            "namespaced": kind.namespaced,
+            "namespaced": kind.is_namespaced,
             "kind": kind.kind,
         }
-        names = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+        names = {"shortNames": list(kind.short_names), "categories": _categories(kind)}
         resources.append({**entry, "verbs": ALL_VERBS, **names})
         if kind.has_status:
             resources.append(
@@ -128,7 +128,6 @@ def _resources(group: str, version: str) -> dict[str, Any]:
 
 
 def _aggregated(*, is_core: bool) -> dict[str, Any]:
-    groups = [("", "v1")] if is_core else _groups()
     items = [
         {
             "metadata": {"name": group},
@@ -138,9 +137,10 @@ def _aggregated(*, is_core: bool) -> dict[str, Any]:
                     "freshness": "Current",
                     "resources": [_aggregated_resource(kind) for kind in _kinds(group, version)],
                 }
+                for version in versions_of(group)
             ],
         }
-        for group, version in groups
+        for group in ([""] if is_core else _groups())
     ]
     return {
         "kind": "APIGroupDiscoveryList",
@@ -155,14 +155,19 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
     found: dict[str, Any] = {
         "resource": kind.plural,
         "responseKind": response,
-        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "scope": kind.scope.value,
         "singularResource": kind.singular,
         "verbs": ALL_VERBS,
         "shortNames": list(kind.short_names),
-        "categories": list(kind.categories),
+        "categories": _categories(kind),
     }
     if kind.has_status:
         found["subresources"] = [
             {"subresource": "status", "responseKind": response, "verbs": STATUS_VERBS}
         ]
     return found
+
+
+def _categories(kind: Kind) -> list[str]:
+    """Return the words for several kinds at once: ``kubectl get all``."""
+    return ["all"] if kind.resource in {"pods", "services"} else []

@@ -12,7 +12,7 @@ from chita.server.status import RefusedError
 from chita.telemetry.log import logger
 
 if TYPE_CHECKING:
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.server.registry import Registry
     from chita.store.store import Stored
 

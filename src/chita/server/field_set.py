@@ -15,7 +15,7 @@ from chita.server.merge_keys import Keyed, Path, Primitives, list_rule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object
 
 FieldPath = tuple[str, ...]

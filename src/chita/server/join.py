@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chita.errors import ConflictError, ExhaustedError, InputError
+from chita.model.kinds import known_kind
 from chita.server import status
 from chita.server.admission import SUBDOMAIN
 from chita.server.authorization import MESH_ANNOTATIONS
-from chita.server.kinds import known_kind
 from chita.server.registry import Options
 from chita.server.users import NODE_PREFIX, NODES
 from chita.store.store import Key

@@ -13,12 +13,12 @@ import msgspec
 from aiohttp import web
 
 from chita.errors import EngineError, InputError
+from chita.model.kinds import known_kind
 from chita.model.validate.objects import validate
 from chita.server import pki
 from chita.server.app import MAX_BODY_BYTES, App
 from chita.server.expiry import expire_events
 from chita.server.join import Joining
-from chita.server.kinds import known_kind
 from chita.server.registry import Registry
 from chita.server.rest import Rest
 from chita.server.service_address import ServiceAddresses, ServiceRange

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chita.server.kinds import Patching
+from chita.server.kinds import Patching, patching_of
 
 if TYPE_CHECKING:
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
 
 Path = tuple[str, ...]  # field names; list positions are left out
 
@@ -75,6 +75,6 @@ _PER_KIND: dict[str, dict[Path, ListRule]] = {
 def list_rule(kind: Kind, path: Path) -> ListRule | None:
     """Return how the list at *path* merges, None when it is atomic."""
     rule = _EVERYWHERE.get(path)
-    if rule is None and kind.patching is Patching.BUILT_IN:
+    if rule is None and patching_of(kind) is Patching.BUILT_IN:
         rule = _PER_KIND.get(kind.resource, {}).get(path)
     return rule

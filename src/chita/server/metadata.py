@@ -10,8 +10,9 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from chita.model.kinds import Kind, StatusPart
 from chita.server import status
-from chita.server.kinds import Kind, Patching, StatusPart
+from chita.server.kinds import Patching, patching_of
 from chita.server.request import Part
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def check_place(kind: Kind, value: Object, namespace: str, name: str) -> None:
             )
         if expected:
             metadata[field] = expected
-    if not kind.namespaced:
+    if not kind.is_namespaced:
         metadata.pop("namespace", None)
 
 
@@ -98,7 +99,7 @@ def for_update(kind: Kind, old: Object, new: Object, part: Part) -> Object:
     """Return *new* with the fields that this *part*'s writer may not change taken from *old*."""
     if part is Part.STATUS:
         merged = {**old, "metadata": dict(old["metadata"])}
-        if kind.patching is Patching.BUILT_IN:  # a kubelet sets annotations with the status
+        if patching_of(kind) is Patching.BUILT_IN:  # a kubelet sets annotations with the status
             merged["metadata"] = dict(new["metadata"])
         _take(merged, new, "status")
     else:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from chita import __version__
+from chita.model.kinds import KINDS, Kind
 from chita.model.schema import (
     Anything,
     Flag,
@@ -25,7 +26,7 @@ from chita.model.schema import (
 )
 from chita.model.schemas.kinds import KINDS as SCHEMAS
 from chita.model.schemas.metadata import METADATA
-from chita.server.kinds import KINDS, Kind, group_versions
+from chita.server.kinds import group_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,6 @@ def _gvk(kind: Kind) -> OpenApi:
 
 
 def _path(kind: Kind) -> tuple[str, OpenApi]:
-    scope = "/namespaces/{namespace}" if kind.namespaced else ""
     reference = {"$ref": f"#/components/schemas/{_name(kind)}"}
     operations = {
         method: {
@@ -89,7 +89,7 @@ def _path(kind: Kind) -> tuple[str, OpenApi]:
         }
         for method in ("put", "patch")
     }
-    return f"{kind.path}{scope}/{kind.plural}/{{name}}", operations
+    return kind.path("{namespace}", "{name}"), operations
 
 
 def _schema_of(kind: Kind) -> OpenApi:

@@ -20,8 +20,8 @@ from chita.server.request import Part
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from chita.model.kinds import Kind
     from chita.server.field_set import FieldPath
-    from chita.server.kinds import Kind
     from chita.store.store import Object
 
 BEFORE_FIRST_APPLY = "before-first-apply"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from chita.model.kinds import Kind
 from chita.server import status
 from chita.server.json_patch import apply_json_patch
-from chita.server.kinds import Kind, Patching
+from chita.server.kinds import Patching, patching_of
 from chita.server.merge_patch import merge
 from chita.server.strategic import strategic_merge
 
@@ -76,8 +77,8 @@ def read(kind: Kind, content_type: str, body: bytes) -> Patch:
     Raises:
         RefusedError: 415 for a type that the kind does not take, 400 for a malformed body.
     """
-    if content_type not in TYPES[kind.patching]:
-        raise status.unsupported_media_type(content_type, TYPES[kind.patching])
+    if content_type not in TYPES[patching_of(kind)]:
+        raise status.unsupported_media_type(content_type, TYPES[patching_of(kind)])
     try:
         if content_type == APPLY_PATCH:
             patch = yaml.load(body, yaml.CSafeLoader)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chita.errors import ConflictError
+from chita.model.kinds import Kind, known_kind
 from chita.server import admission, authorization, builtin, defaults, metadata, ownership, status
-from chita.server.kinds import Kind, known_kind
 from chita.server.ownership import Operation
 from chita.server.request import Part
 from chita.server.users import SERVER, User
@@ -210,7 +210,7 @@ class Registry:
             raise status.invalid(kind, name, found)
 
     def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
-        if not kind.namespaced:
+        if not kind.is_namespaced:
             return
         stored = self.store.get(Key("namespaces", "", namespace))
         if stored is None:

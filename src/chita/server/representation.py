@@ -17,7 +17,7 @@ from chita.server import columns, status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object, Stored
 
 META = "meta.k8s.io/v1"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from chita.model.kinds import Kind
 from chita.server import status
-from chita.server.kinds import Kind, kind_at
+from chita.server.kinds import kind_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,10 +69,10 @@ def target(method: str, path: str, query: Mapping[str, str]) -> Target:
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] != Part.STATUS:
         namespace, rest = rest[1], rest[2:]
     kind = kind_at(group, version, rest[0])
-    if kind is None or (namespace and not kind.namespaced) or len(rest) > 3:
+    if kind is None or (namespace and not kind.is_namespaced) or len(rest) > 3:
         raise status.no_such_path(path)
     name = rest[1] if len(rest) > 1 else ""
-    if name and kind.namespaced and not namespace:
+    if name and kind.is_namespaced and not namespace:
         raise status.no_such_path(path)
     part = Part.OBJECT
     if len(rest) == 3:

@@ -18,7 +18,7 @@ from chita.server.admission import is_qualified
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object
 
 REQUIREMENT = re.compile(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chita.model.kinds import known_kind
 from chita.model.problem import Problem
 from chita.server import status
-from chita.server.kinds import known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object, Store
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

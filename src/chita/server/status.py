@@ -12,8 +12,8 @@ from chita.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from chita.model.kinds import Kind
     from chita.model.problem import Problem
-    from chita.server.kinds import Kind
 
 
 class RefusedError(ApiError):

@@ -12,7 +12,7 @@ from chita.server import status
 from chita.server.merge_keys import Keyed, Path, Primitives, list_rule
 
 if TYPE_CHECKING:
-    from chita.server.kinds import Kind
+    from chita.model.kinds import Kind
     from chita.store.store import Object
 
 DIRECTIVE = "$patch"

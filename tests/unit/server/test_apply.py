@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chita.model.kinds import Kind, known_kind
 from chita.server import field_set, ownership
 from chita.server.apply import LAST_APPLIED, Apply, Force
-from chita.server.kinds import Kind, known_kind
 from chita.server.ownership import Operation
 from chita.server.request import Part
 from chita.server.status import RefusedError

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from chita.model.kinds import KINDS, Kind, known_kind
 from chita.server.columns import columns_of, duration
-from chita.server.kinds import KINDS, Kind, known_kind
 
 
 @pytest.mark.parametrize(

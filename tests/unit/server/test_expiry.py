@@ -6,9 +6,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from chita.model.kinds import known_kind
 from chita.server.admission import no_rules
 from chita.server.expiry import sweep
-from chita.server.kinds import known_kind
 from chita.server.registry import Options, Registry
 from chita.server.service_address import ServiceAddresses, ServiceRange
 from chita.store.memory import MemoryStore

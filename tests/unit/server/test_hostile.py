@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chita.model.kinds import KINDS, Kind
 from chita.model.validate.objects import validate
 from chita.server import patching
 from chita.server.apply import Apply, Force
 from chita.server.columns import columns_of
-from chita.server.kinds import KINDS, Kind, Patching
+from chita.server.kinds import Patching, patching_of
 from chita.server.ownership import Operation
 from chita.server.registry import Options, Registry
 from chita.server.request import Part
@@ -66,7 +67,7 @@ OBJECTS = st.dictionaries(FIELDS, JSON, max_size=4)
 CHOSEN = [
     kind
     for kind in KINDS
-    if kind.patching is Patching.BUILT_IN or kind.kind in {"Tier", "NetworkPolicy", "IPAMBlock"}
+    if patching_of(kind) is Patching.BUILT_IN or kind.kind in {"Tier", "NetworkPolicy", "IPAMBlock"}
 ]
 
 
@@ -94,7 +95,7 @@ def whole(kind: Kind, value: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=60, deadline=None)
 @given(value=OBJECTS, manager=st.sampled_from(["one", "kubectl"]))
 def test_bodies(kind: Kind, value: dict[str, Any], manager: str) -> None:
-    namespace = "default" if kind.namespaced else ""
+    namespace = "default" if kind.is_namespaced else ""
 
     async def body() -> None:
         registry = await registry_with(kind)
@@ -109,7 +110,7 @@ def test_bodies(kind: Kind, value: dict[str, Any], manager: str) -> None:
         with contextlib.suppress(RefusedError):
             patch = patching.MergePatch(sent[2])
             await registry.change(kind, namespace, "x", patch.applied, Options())
-        if kind.patching is Patching.BUILT_IN:
+        if patching_of(kind) is Patching.BUILT_IN:
             with contextlib.suppress(RefusedError):
                 strategic = patching.StrategicPatch(kind, sent[2])
                 await registry.change(kind, namespace, "x", strategic.applied, Options())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from chita.model.kinds import KINDS, Kind
 from chita.model.schemas.kinds import KINDS as SCHEMAS
 from chita.server import openapi
-from chita.server.kinds import KINDS, Kind
 
 
 def test_the_model_and_the_server_have_the_same_kinds() -> None:
@@ -18,7 +18,7 @@ def test_the_model_and_the_server_have_the_same_kinds() -> None:
     assert SCHEMAS.keys() - served.keys() == set()
     assert served.keys() - SCHEMAS.keys() == {("v1", "Event"), ("coordination.k8s.io/v1", "Lease")}
     for key, schema in SCHEMAS.items():
-        assert served[key].namespaced == (schema.scope == "Namespaced"), key
+        assert served[key].is_namespaced == (schema.scope == "Namespaced"), key
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.resource) for kind in KINDS])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chita.model.kinds import Kind, known_kind
 from chita.server.json_patch import apply_json_patch
-from chita.server.kinds import Kind, known_kind
 from chita.server.merge_patch import merge
 from chita.server.status import RefusedError
 from chita.server.strategic import strategic_merge

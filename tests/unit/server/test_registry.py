@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chita.model.kinds import Kind, known_kind
 from chita.model.problem import Problem
 from chita.server.admission import no_rules
-from chita.server.kinds import Kind, known_kind
 from chita.server.registry import Options, Preconditions, Registry
 from chita.server.request import Part
 from chita.server.service_address import ServiceAddresses, ServiceRange

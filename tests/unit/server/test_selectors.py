@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chita.server.kinds import Kind, known_kind
+from chita.model.kinds import Kind, known_kind
 from chita.server.selectors import parse_filter
 from chita.server.status import RefusedError
 
