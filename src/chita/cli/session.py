@@ -14,9 +14,9 @@ import click
 import msgspec
 
 from chita.cli.files import read_texts
+from chita.convert.documents import Entry, WorldProblem, read_documents
 from chita.convert.world import World, cluster_from_objects, host_pods, listeners
 from chita.errors import InputError
-from chita.lab.documents import Entry, WorldProblem, read_documents
 from chita.model.cluster import ClusterState
 from chita.model.validate.objects import validate
 

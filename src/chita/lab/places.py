@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from chita.convert.documents import Entry, Object, WorldProblem
 from chita.convert.kubernetes import REGION, location_of
 from chita.errors import ParseError
-from chita.lab.documents import Entry, Object, WorldProblem
 from chita.lab.names import mac_of, netns_name, short_name
 from chita.lab.underlay import (
     CONTROL_ADDRESSES,

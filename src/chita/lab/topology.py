@@ -22,8 +22,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from chita.convert.documents import Object, WorldProblem
 from chita.convert.kubernetes import LOCATION, location_of
-from chita.lab.documents import Object, WorldProblem
 from chita.lab.names import mac_of, netns_name, short_name
 from chita.lab.places import Cloud, NodePlace, place_clouds
 from chita.lab.underlay import CONTROL_ADDRESSES, WAN_MTU_BYTES, ExternalHost

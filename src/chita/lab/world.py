@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
+from chita.convert.documents import Entry, Object, Source, WorldProblem, read_documents
 from chita.convert.fields import Field, Metadata
 from chita.convert.workloads import WORKLOAD_KINDS, check_shape, place, pods_of
 from chita.errors import ConvertError, InputError
-from chita.lab.documents import Entry, Object, Source, WorldProblem, read_documents
 from chita.lab.underlay import Underlay, parse_underlay
 from chita.model.kinds import KINDS, find_kind
 from chita.model.names import dns_label_problem, dns_subdomain_problem

@@ -12,14 +12,23 @@ import yaml
 
 from chita.cli.output import Output, output_option, print_json
 from chita.cli.session import filename_option, read_entries
+from chita.convert.admin_network_policy import (
+    admin_network_policy,
+    baseline_admin_network_policy,
+)
 from chita.convert.cluster_network_policy import cluster_network_policy
+from chita.convert.documents import Entry, WorldProblem
 from chita.convert.network_policy import V3Policy, network_policy
-from chita.lab.documents import Entry, WorldProblem
 from chita.model.problem import Problem
+from chita.model.validate.warnings import warnings
 
 _CONVERSIONS: Final[dict[tuple[str, str], Callable[[Mapping[str, Any]], V3Policy]]] = {
     ("networking.k8s.io/v1", "NetworkPolicy"): network_policy,
     ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"): cluster_network_policy,
+    ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"): admin_network_policy,
+    ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy"): (
+        baseline_admin_network_policy
+    ),
 }
 _POLICY_GROUPS: Final = ("policy.networking.k8s.io",)
 _OTHERS: Final = {
@@ -43,8 +52,9 @@ class Converted(msgspec.Struct, frozen=True):
 def convert(filenames: Sequence[str], output: Output) -> None:
     r"""Print the Kubernetes policies in FILE as the v3 policies that are enforced for them.
 
-    NetworkPolicy and ClusterNetworkPolicy (v1alpha2), in the order of the documents; other kinds
-    are passed over. Text output is YAML that ``kubectl apply`` takes.
+    NetworkPolicy, ClusterNetworkPolicy (v1alpha2) and what it replaced, AdminNetworkPolicy and
+    BaselineAdminNetworkPolicy (v1alpha1), in the order of the documents; other kinds are passed
+    over. Text output is YAML that ``kubectl apply`` takes.
 
     Exits 0 when all of every policy was converted, 1 when something was left out, 2 when a
     document can't be read.
@@ -57,6 +67,9 @@ def convert(filenames: Sequence[str], output: Output) -> None:
     found = [(entry, answer) for entry in documents.entries if (answer := _converted(entry))]
     for problem in documents.problems:
         click.echo(f"error: {problem}", err=True)
+    for entry, _ in found:
+        for warning in warnings(entry.raw):
+            click.echo(f"warning: {entry.problem(warning.field, warning.message)}", err=True)
     match output:
         case Output.JSON:
             print_json([answer for _, answer in found])

@@ -10,8 +10,8 @@ import click
 from chita.cli.impact import FlowChange, Impact, impact
 from chita.cli.output import Output, output_option, print_json
 from chita.cli.session import Documents, filename_option, read_entries, world_of
+from chita.convert.documents import Entry
 from chita.convert.entities import group_kind
-from chita.lab.documents import Entry
 
 
 @click.command()

@@ -11,9 +11,10 @@ import msgspec
 
 from chita.cli.files import read_texts
 from chita.cli.output import Output, output_option, print_json
-from chita.lab.documents import Documents, Entry, WorldProblem, read_documents
+from chita.convert.documents import Documents, Entry, WorldProblem, read_documents
 from chita.model.problem import Problem
 from chita.model.validate.objects import validate as object_problems
+from chita.model.validate.warnings import warnings as object_warnings
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     valid: bool
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
+    """What has no effect, or another than written; a document may be valid with them."""
     file: str
     document: int
     line: int
@@ -46,7 +49,8 @@ def validate(filenames: Sequence[str], more: Sequence[str], output: Output) -> N
     r"""Check the manifests in FILE, each by itself; change nothing.
 
     Policies and pools are checked as the API server does, with the field, the rule and what to
-    write. Kinds that Chita does not know, such as a Deployment, are valid.
+    write. Kinds that Chita does not know, such as a Deployment, are valid. What is valid and has no
+    effect here is a warning, which does not change the exit status.
 
     Exits 0 when all are valid, 1 when one is not, 2 when one can't be read.
 
@@ -85,7 +89,9 @@ def _checked(entry: Entry) -> Verdict:
     # In the order of the file, where several are to be mended.
     found.sort(key=lambda pair: pair[0])
     lines, problems = tuple(line for line, _ in found), tuple(problem for _, problem in found)
-    return _verdict(entry, problems, lines)
+    verdict = _verdict(entry, problems, lines)
+    told = sorted(object_warnings(entry.raw), key=lambda warning: entry.line_of(warning.field))
+    return msgspec.structs.replace(verdict, warnings=tuple(told))
 
 
 def _refused(found: Sequence[WorldProblem]) -> Verdict:
@@ -117,6 +123,9 @@ def _print_text(verdicts: Sequence[Verdict]) -> None:
         for problem, line in zip(verdict.problems, verdict.lines, strict=True):
             where = f"{verdict.file}:{line}: document {verdict.document}"
             click.echo(f"{where}: {what}: {problem}" if what else f"{where}: {problem}")
+        for warning in verdict.warnings:
+            where = f"{verdict.file}: document {verdict.document}"
+            click.echo(f"{where}: {what}: warning: {warning}")
     wrong = sum(not verdict.valid for verdict in verdicts)
     click.echo(f"{len(verdicts)} documents, {wrong} invalid")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chita.lab.documents import read_documents
+from chita.convert.documents import read_documents
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
 
