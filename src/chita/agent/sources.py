@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import aclosing
 
 from chita.api.client import ApiClient
 from chita.api.kinds import Resource
@@ -27,8 +28,10 @@ async def follow_all(
 
 async def _feed(client: ApiClient, resource: Resource, queue: asyncio.Queue[Batch]) -> None:
     was_interrupted = False
-    async for batch in follow(client, resource):
-        if isinstance(batch, Interrupted) and not was_interrupted:
-            _LOG.warning("watch interrupted", resource=resource.plural, reason=batch.reason)
-        was_interrupted = isinstance(batch, Interrupted)
-        await queue.put(batch)
+    # Closed at once when this task is cancelled, not when somebody collects it.
+    async with aclosing(follow(client, resource)) as batches:
+        async for batch in batches:
+            if isinstance(batch, Interrupted) and not was_interrupted:
+                _LOG.warning("watch interrupted", resource=resource.plural, reason=batch.reason)
+            was_interrupted = isinstance(batch, Interrupted)
+            await queue.put(batch)

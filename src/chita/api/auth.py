@@ -35,15 +35,25 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
 
         The standard library loads key pairs from files alone: they are written to a directory
         that is gone again when this returns.
+
+        Raises:
+            InputError: a certificate or key is no PEM, or they do not belong together.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=self.ca_pem)
+        try:
+            context.load_verify_locations(cadata=self.ca_pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise InputError(f"the CA certificate for {self.server}: {error}") from error
         if self.client_certificate_pem:
             with tempfile.TemporaryDirectory(prefix="chita-") as directory:
                 pair = Path(directory) / "pair.pem"
                 pair.touch(mode=0o600)
                 pair.write_text(self.client_certificate_pem + "\n" + self.client_key_pem)
-                context.load_cert_chain(pair)
+                try:
+                    context.load_cert_chain(pair)
+                except ssl.SSLError as error:
+                    what = f"the client certificate and key for {self.server}"
+                    raise InputError(f"{what}: {error}") from error
         return context
 
 
@@ -59,25 +69,51 @@ def read_kubeconfig(path: Path, context: str = "") -> ApiConfig:
         chosen = _named(document, "contexts", "context", wanted)
         cluster = _named(document, "clusters", "cluster", chosen["cluster"])
         user = _named(document, "users", "user", chosen["user"])
-        return ApiConfig(
+        if unusable := _NOT_SUPPORTED & user.keys():
+            raise InputError(
+                f"kubeconfig {path}: user {chosen['user']}: {min(unusable)} is not supported; "
+                "use a client certificate or a token"
+            )
+        config = ApiConfig(
             server=str(cluster["server"]).rstrip("/"),
             ca_pem=_pem(cluster, "certificate-authority", path),
             client_certificate_pem=_pem(user, "client-certificate", path),
             client_key_pem=_pem(user, "client-key", path),
-            token=str(user.get("token", "")),
+            token=_token(user, path),
         )
     except OSError as error:
-        raise InputError(f"kubeconfig {path}: {error.strerror}; set --kubeconfig") from error
-    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"kubeconfig {path} is not usable: {error!r}") from error
+        where = "" if error.filename in {None, str(path)} else f" of kubeconfig {path}"
+        name = error.filename or path
+        raise InputError(f"{name}{where}: {error.strerror}; set --kubeconfig") from error
+    except KeyError as error:
+        raise InputError(f"kubeconfig {path} has no {error.args[0]}") from error
+    except (TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"kubeconfig {path} is not usable: {error}") from error
+    if not config.ca_pem:
+        raise InputError(
+            f"kubeconfig {path}: cluster {chosen['cluster']} has no certificate-authority-data: "
+            "nothing says which server to trust"
+        )
+    return config
+
+
+_NOT_SUPPORTED = frozenset({"exec", "auth-provider", "username"})
+"""Ways to prove who one is that kubectl has and this client has not."""
 
 
 def _named(document: Mapping[str, Any], kind: str, field: str, name: str) -> Mapping[str, Any]:
-    for entry in document[kind]:
+    for entry in document[kind] or ():
         if entry["name"] == name:
-            found: Mapping[str, Any] = entry[field]
+            found: Mapping[str, Any] = entry[field] or {}
             return found
-    raise KeyError(f"no {field} named {name}")
+    raise KeyError(f"{field} named {name}")
+
+
+def _token(user: Mapping[str, Any], kubeconfig: Path) -> str:
+    """Return the bearer token, inline or from ``tokenFile`` (which wins, as in client-go)."""
+    if "tokenFile" in user:
+        return (kubeconfig.parent / str(user["tokenFile"])).read_text().strip()
+    return str(user.get("token", ""))
 
 
 def _pem(section: Mapping[str, Any], field: str, kubeconfig: Path) -> str:

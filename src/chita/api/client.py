@@ -24,6 +24,8 @@ MAX_SEGMENT_BYTES = 1220
 PAGE_SIZE = 500
 """Objects a list asks for at once, as client-go does."""
 
+UNTRUSTED = "Untrusted"
+"""Reason of an ApiError: the server's certificate is not of our CA; waiting mends nothing."""
 
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -202,7 +204,7 @@ class ApiClient:
                     raise _refusal(what, response.status, await response.read())
                 yield _events(what, response.content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(f"{what}: {error!r}", reason="Disconnected") from error
+            raise _no_answer(what, error) from error
 
     @property
     def _open(self) -> aiohttp.ClientSession:
@@ -235,7 +237,7 @@ class ApiClient:
             ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(f"{what}: no answer: {error!r}", reason="Disconnected") from error
+            raise _no_answer(what, error) from error
         if response.status >= 300:
             raise _refusal(what, response.status, content)
         try:
@@ -281,9 +283,24 @@ def _event(what: str, line: bytes) -> WatchEvent:
     except msgspec.DecodeError as error:
         raise ApiError(f"{what}: not a watch event: {error}", reason="Malformed") from error
     if event.type == "ERROR":
-        code = int(event.object.get("code", 0))
-        raise _refusal(what, code, msgspec.json.encode(event.object))
+        code = event.object.get("code")
+        status = code if isinstance(code, int) else 0
+        raise _refusal(what, status, msgspec.json.encode(event.object))
+    metadata = event.object.get("metadata")
+    if not isinstance(metadata, dict) or "resourceVersion" not in metadata:
+        raise ApiError(f"{what}: an event without a resourceVersion", reason="Malformed")
     return event
+
+
+def _no_answer(what: str, error: Exception) -> ApiError:
+    """Return the error of a request that the server did not answer, with what would mend it."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return ApiError(
+            f"{what}: {error.host}:{error.port} is not trusted: {error.certificate_error}; "
+            "use the CA certificate of this server",
+            reason=UNTRUSTED,
+        )
+    return ApiError(f"{what}: no answer: {error!r}", reason="Disconnected")
 
 
 def _refusal(what: str, status: int, content: bytes) -> Exception:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 
 from chita.api.client import ApiClient, Object, ObjectList, WatchEvent
 from chita.api.kinds import Resource
-from chita.errors import ApiError, ExpiredError, NotFoundError
+from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 10.0
+SHORT_WATCH_S = 1.0
+"""A watch that ends sooner counts as failed for the pace of attempts; client-go says the same."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -58,42 +62,92 @@ class Resumed(msgspec.Struct, frozen=True):
 Batch = Listed | Changed | Deleted | Interrupted | Resumed
 
 
-async def follow(client: ApiClient, resource: Resource) -> AsyncIterator[Batch]:
-    """Yield a collection's state, then its changes, for ever.
+async def follow(client: ApiClient, resource: Resource) -> AsyncGenerator[Batch, None]:
+    """Yield a collection's state, then its changes, for ever. Close it (`aclosing`) when done.
 
-    A kind the server does not serve is an empty collection, asked for again from time to time.
+    A kind that the server never served is an empty collection, asked for again from time to time.
+    One that it served once and now does not know is an interruption: while an API server starts it
+    answers 404 for custom resources, and policies that are lost for that long would be traffic let
+    through. If the kind is removed for good, its watch has told so, object by object.
     """
-    version = ""
-    retry_s = FIRST_RETRY_S
-    is_interrupted = False
+    reading = _Reading(client, resource)
+    backoff = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
     while True:
+        began = time.monotonic()
+        has_failed = True
         try:
-            if not version:
-                listed: ObjectList = await client.list(resource)
-                version = listed.resource_version
-                yield Listed(resource, listed.items)
-            async with client.watch(resource, version) as events:
-                if is_interrupted:
-                    yield Resumed(resource)
-                is_interrupted = False
-                async for event in events:
-                    retry_s = FIRST_RETRY_S
-                    version = event.object["metadata"]["resourceVersion"]
-                    if event.type != "BOOKMARK":
-                        yield _batch(resource, event)
+            async with aclosing(reading.batches()) as batches:
+                async for batch in batches:
+                    yield batch
+            has_failed = False  # the server ends each watch after a while
         except ExpiredError:
-            version = ""
-        except NotFoundError:
-            # The server does not have the kind (yet): as good as none of it.
-            yield Listed(resource, [])
-            version = ""
-            await asyncio.sleep(LAST_RETRY_S)
-        except ApiError as error:
-            is_interrupted = True
-            yield Interrupted(resource, str(error))
-            # Full jitter: a thousand agents must not come back in one wave.
-            await asyncio.sleep(random.uniform(retry_s / 2, retry_s))
-            retry_s = min(retry_s * 2, LAST_RETRY_S)
+            reading.version, has_failed = "", False
+        except NotFoundError as error:
+            if not reading.is_known:
+                yield Listed(resource, [])
+                await asyncio.sleep(LAST_RETRY_S)
+                continue
+            yield reading.interrupted(error)
+        except (ApiError, ConflictError) as error:
+            yield reading.interrupted(error)
+        # A server that ends each watch at once, or forgets each version, is not asked in a loop.
+        was_short = time.monotonic() - began < SHORT_WATCH_S
+        if not was_short:
+            backoff.reset()
+        if was_short or has_failed:
+            await asyncio.sleep(backoff.next_s())
+
+
+class _Reading:
+    """One collection and how far it was read."""
+
+    def __init__(self, client: ApiClient, resource: Resource) -> None:
+        self._client = client
+        self._resource = resource
+        self._is_interrupted = False
+        self.version = ""
+        """Where to watch on from; empty: list first."""
+        self.is_known = False
+        """Whether the server has ever served this kind."""
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield what there is if it must be listed, then what changes, until the watch ends."""
+        if not self.version:
+            listed: ObjectList = await self._client.list(self._resource)
+            self.version, self.is_known = listed.resource_version, True
+            yield Listed(self._resource, listed.items)
+        async with self._client.watch(self._resource, self.version) as events:
+            if self._is_interrupted:
+                yield Resumed(self._resource)
+            self._is_interrupted = False
+            async for event in events:
+                self.version = event.object["metadata"]["resourceVersion"]
+                if event.type != "BOOKMARK":
+                    yield _batch(self._resource, event)
+
+    def interrupted(self, error: Exception) -> Interrupted:
+        """Note that the server cannot be heard, and return that news."""
+        self._is_interrupted = True
+        return Interrupted(self._resource, str(error))
+
+
+class Backoff:
+    """How long to wait before the next attempt: twice as long each time, up to a limit."""
+
+    def __init__(self, first_s: float, last_s: float) -> None:
+        self._first_s = first_s
+        self._last_s = last_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """Return the next wait, half to all of what is due: a thousand agents make no wave."""
+        due = self._next_s
+        self._next_s = min(due * 2, self._last_s)
+        return random.uniform(due / 2, due)
+
+    def reset(self) -> None:
+        """Begin anew: an attempt went well."""
+        self._next_s = self._first_s
 
 
 def _batch(resource: Resource, event: WatchEvent) -> Batch:
