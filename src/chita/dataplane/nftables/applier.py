@@ -92,7 +92,7 @@ class NftApplier:
         return self._commit(Outcome.REPLACED, replace(desired))
 
     def _next(self, last: Ruleset, desired: Ruleset) -> Applied:
-        steps = diff(last, desired)
+        steps = diff(last, desired, self._builder.changes)
         return self._commit(Outcome.UPDATED if steps else Outcome.UNCHANGED, steps)
 
     def _commit(self, outcome: Outcome, transaction: Transaction) -> Applied:

@@ -7,9 +7,11 @@ All of it is one commit, so no packet sees a step.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from chita.dataplane.nftables.objects import Chain, Element, Ruleset, Set
+from chita.dataplane.nftables.objects import Chain, Element, Ruleset, Set, VerdictMap
+from chita.dataplane.nftables.overlay import changed_keys
+from chita.dataplane.nftables.sets import ElementChange, difference
 from chita.dataplane.nftables.transaction import (
     AddChain,
     AddElements,
@@ -32,28 +34,47 @@ from chita.dataplane.nftables.transaction import (
 T = TypeVar("T")
 
 
-def diff(actual: Ruleset, desired: Ruleset) -> Transaction:
+def diff(
+    actual: Ruleset, desired: Ruleset, known: Mapping[str, ElementChange] | None = None
+) -> Transaction:
     """Return what turns *actual* into *desired*; empty when they are equal.
 
-    Parts that are the same object are not looked at. Elements change one by one. A chain whose
-    rules differ is flushed and filled again: its counters restart. A set whose type or a chain
-    whose hook differs, which the kernel cannot change, is an error of the caller.
+    Parts that are the same object are not looked at. Elements change one by one; *known* has the
+    changes of sets that whoever made *desired* knows already. A chain whose rules differ is flushed
+    and filled again: its counters restart. A set whose type or a chain whose hook differs, which
+    the kernel cannot change, is an error of the caller.
     """
-    new_sets = _missing(desired.sets, actual.sets)
-    new_maps = _missing(desired.maps, actual.maps)
-    new_chains = _missing(desired.chains, actual.chains)
-    steps: list[Operation] = [AddSet(item) for item in new_sets]
-    steps += [AddElements(item, tuple(item.elements)) for item in new_sets if item.elements]
-    changes = [_elements(actual.sets[name], item) for name, item in desired.sets.items()
-               if name in actual.sets]  # fmt: skip
+    sets = _Differences(actual.sets, desired.sets)
+    maps = _Differences(actual.maps, desired.maps)
+    chains = _Differences(actual.chains, desired.chains)
+    steps: list[Operation] = [AddSet(item) for item in sets.new]
+    steps += [AddElements(item, tuple(item.elements)) for item in sets.new if item.elements]
+    changes = [(item, _elements(before, item, known or {})) for before, item in sets.changed]
     # Removals first here: a network may take the place of others that overlap it.
-    steps += [DeleteElements(item, removed) for item, _, removed in changes if removed]
-    steps += [AddElements(item, added) for item, added, _ in changes if added]
-    steps += [AddChain(chain) for chain in new_chains]
-    steps += [AddMap(item) for item in new_maps]
-    steps += _rules(actual.chains, desired.chains)
-    steps += _mappings(actual, desired)
-    return (*steps, *_removals(actual, desired))
+    steps += [DeleteElements(item, tuple(c.removed)) for item, c in changes if c.removed]
+    steps += [AddElements(item, tuple(c.added)) for item, c in changes if c.added]
+    steps += [AddChain(chain) for chain in chains.new]
+    steps += [AddMap(item) for item in maps.new]
+    steps += _rules(chains)
+    steps += _mappings(maps)
+    return (*steps, *_removals(sets, maps, chains))
+
+
+class _Differences(Generic[T]):
+    """What differs between two mappings: things that came, that are others, and that are gone."""
+
+    def __init__(self, actual: Mapping[str, T], desired: Mapping[str, T]) -> None:
+        self.new: list[T] = []
+        self.changed: list[tuple[T, T]] = []
+        self.gone: list[T] = []
+        for name in changed_keys(actual, desired):
+            before, after = actual.get(name), desired.get(name)
+            if after is None:
+                self.gone.append(actual[name])
+            elif before is None:
+                self.new.append(after)
+            else:
+                self.changed.append((before, after))
 
 
 def replace(desired: Ruleset) -> Transaction:
@@ -84,53 +105,48 @@ def is_convertible(actual: Ruleset, desired: Ruleset) -> bool:
     )
 
 
-def _missing(wanted: Mapping[str, T], there: Mapping[str, object]) -> list[T]:
-    if wanted is there:
-        return []
-    return [item for name, item in wanted.items() if name not in there]
+def _elements(before: Set, after: Set, known: Mapping[str, ElementChange]) -> ElementChange:
+    change = known.get(after.name)
+    if change is not None and change.before is before:
+        return change
+    there: frozenset[Element] = frozenset(before.elements)
+    wanted: frozenset[Element] = frozenset(after.elements)
+    added, removed = difference(there, wanted)
+    return ElementChange(before, added, removed)
 
 
-def _elements(actual: Set, desired: Set) -> tuple[Set, tuple[Element, ...], tuple[Element, ...]]:
-    """Return the set, what comes in and what goes."""
-    if actual is desired or actual.elements is desired.elements:
-        return desired, (), ()
-    before: frozenset[Element] = frozenset(actual.elements)
-    after: frozenset[Element] = frozenset(desired.elements)
-    return desired, tuple(after - before), tuple(before - after)
-
-
-def _rules(actual: Mapping[str, Chain], desired: Mapping[str, Chain]) -> Iterable[Operation]:
-    if actual is desired:
-        return
-    for name, chain in desired.items():
-        before = actual.get(name)
-        if before is chain or (before is not None and before.rules == chain.rules):
+def _rules(chains: _Differences[Chain]) -> Iterable[Operation]:
+    pairs: list[tuple[Chain | None, Chain]] = [(None, chain) for chain in chains.new]
+    for before, chain in (*pairs, *chains.changed):
+        if before is not None and before.rules == chain.rules:
             continue
         if before is not None and before.rules:
-            yield FlushChain(name)
+            yield FlushChain(chain.name)
         if chain.rules:
-            yield AddRules(name, chain.rules)
+            yield AddRules(chain.name, chain.rules)
 
 
-def _mappings(actual: Ruleset, desired: Ruleset) -> Iterable[Operation]:
+def _mappings(maps: _Differences[VerdictMap]) -> Iterable[Operation]:
     """Yield what changes in verdict maps; a changed verdict is deleted and added again."""
-    if actual.maps is desired.maps:
-        return
-    for name, item in desired.maps.items():
-        before = actual.maps[name].elements if name in actual.maps else {}
-        gone = {key: old for key, old in before.items() if item.elements.get(key) != old}
-        come = {key: new for key, new in item.elements.items() if before.get(key) != new}
+    pairs = [(VerdictMap(item.name, {}), item) for item in maps.new]
+    for old, new in (*pairs, *maps.changed):
+        before, after = old.elements, new.elements
+        names = [
+            name for name in changed_keys(before, after) if before.get(name) != after.get(name)
+        ]
+        gone = {name: before[name] for name in names if name in before}
+        come = {name: after[name] for name in names if name in after}
         if gone:
-            yield DeleteMappings(name, gone)
+            yield DeleteMappings(new.name, gone)
         if come:
-            yield AddMappings(name, come)
+            yield AddMappings(new.name, come)
 
 
-def _removals(actual: Ruleset, desired: Ruleset) -> Iterable[Operation]:
+def _removals(
+    sets: _Differences[Set], maps: _Differences[VerdictMap], chains: _Differences[Chain]
+) -> Iterable[Operation]:
     # Maps refer to chains, chains to each other and to sets: free the references first.
-    doomed = _missing(actual.chains, desired.chains)
-    doomed_maps = _missing(actual.maps, desired.maps)
-    yield from (FlushChain(chain.name) for chain in doomed if chain.rules)
-    yield from (DeleteMap(item.name) for item in doomed_maps)
-    yield from (DeleteChain(chain.name) for chain in doomed)
-    yield from (DeleteSet(item.name) for item in _missing(actual.sets, desired.sets))
+    yield from (FlushChain(chain.name) for chain in chains.gone if chain.rules)
+    yield from (DeleteMap(item.name) for item in maps.gone)
+    yield from (DeleteChain(chain.name) for chain in chains.gone)
+    yield from (DeleteSet(item.name) for item in sets.gone)

@@ -6,8 +6,6 @@ and go as elements of two verdict maps and three sets. docs/design/nftables.md d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from chita.dataplane.nftables.objects import (
     NFPROTO_IPV4,
     NFPROTO_IPV6,
@@ -20,26 +18,17 @@ from chita.dataplane.nftables.objects import (
     Counter,
     CtState,
     CtStateIn,
-    DataType,
     Drop,
     Field,
-    Goto,
     Hook,
     Lookup,
     Rule,
     Sense,
-    Set,
-    SetKind,
     Statement,
     SynOnly,
     VerdictLookup,
-    VerdictMap,
 )
-from chita.dataplane.nftables.policy import EndpointClass
-from chita.dataplane.nftables.sets import ADDRESS_TYPE, FAMILIES
-from chita.desired.policy import EndpointPolicy
 from chita.model.net import ICMPV6, TCP, Cidr
-from chita.model.policy import Direction
 from chita.model.settings import HostAction
 
 WORKLOAD_PREFIX = "cali"
@@ -151,29 +140,3 @@ def _output() -> Chain:
     unknown = Lookup((Field.OIFNAME,), WORKLOADS, Sense.IS_NOT)
     rules = (Rule((_TO_ANY, unknown, Counter(), Drop()), "from the host to an unknown workload"),)
     return Chain("output", rules, Hook(ChainType.FILTER, "output", FILTER))
-
-
-def dispatch_maps(endpoints: Iterable[EndpointPolicy]) -> list[VerdictMap]:
-    """Return the maps from an interface to the chain of its endpoint's class."""
-    outward, inward = {}, {}
-    for endpoint in endpoints:
-        outward[endpoint.interface] = Goto(EndpointClass.of(endpoint, Direction.EGRESS).chain)
-        inward[endpoint.interface] = Goto(EndpointClass.of(endpoint, Direction.INGRESS).chain)
-    return [VerdictMap(FROM_WORKLOAD, outward), VerdictMap(TO_WORKLOAD, inward)]
-
-
-def workload_sets(endpoints: Iterable[EndpointPolicy]) -> list[Set]:
-    """Return the sets of known interfaces and of what may be sent from them."""
-    known = tuple(endpoints)
-    interfaces = frozenset(endpoint.interface for endpoint in known)
-    sets = [Set(WORKLOADS, (DataType.IFNAME,), SetKind.HASH, interfaces)]
-    for family in FAMILIES:
-        pairs = frozenset(
-            (endpoint.interface, address)
-            for endpoint in known
-            for address in endpoint.addresses
-            if address.family == family
-        )
-        types = (DataType.IFNAME, ADDRESS_TYPE[family])
-        sets.append(Set(SOURCES[family], types, SetKind.HASH, pairs))
-    return sets

@@ -77,6 +77,10 @@ Element = Value | tuple[Value, ...]
 """A tuple is the key of a concatenation."""
 
 
+Elements = frozenset[Element] | frozenset[Address] | frozenset[Cidr] | frozenset[PortRange]
+"""Of a set; a frozenset of one kind of value is no frozenset of all kinds to the type checker."""
+
+
 class Compare(msgspec.Struct, frozen=True, tag=True):
     """A field against one value."""
 
@@ -247,7 +251,7 @@ class Set(msgspec.Struct, frozen=True):
     name: str
     types: tuple[DataType, ...]
     kind: SetKind
-    elements: frozenset[Element] | frozenset[Address] | frozenset[Cidr] | frozenset[PortRange]
+    elements: Elements
 
 
 class VerdictMap(msgspec.Struct, frozen=True):

@@ -1,46 +1,26 @@
 """The whole table for one node's policy: one page that calls the rest in order.
 
 ``policy_ruleset`` is the function; ``RulesetBuilder`` is the same function for a caller that asks
-again and again: it keeps what depended only on inputs that are equal to the last ones, so that a
-change of one policy among a thousand builds one policy's chains.
+again and again: parts of a state that are the same object as in the last one cost one comparison
+of identities each, and what was made of them is the same object in the next ruleset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from typing import TypeVar, cast
+from collections.abc import Mapping
 
-from chita.dataplane.nftables.host import base_chains, dispatch_maps, workload_sets
+from chita.dataplane.nftables.closure import Closure
+from chita.dataplane.nftables.dispatch import Dispatch
+from chita.dataplane.nftables.host import base_chains
 from chita.dataplane.nftables.nat import nat_chain, nat_sets
 from chita.dataplane.nftables.objects import Chain, Ruleset, Set
-from chita.dataplane.nftables.policy import (
-    EndpointClass,
-    Mode,
-    Owner,
-    Setting,
-    endpoint_chain,
-    jumped_owners,
-    owner_chains,
-    passes,
-    tier_chain_name,
-    tier_chains,
-)
-from chita.dataplane.nftables.sets import (
-    FAMILIES,
-    SetIndex,
-    address_sets,
-    list_sets,
-    port_sets,
-)
-from chita.desired.policy import PolicyRules, PolicyState, Rule, TierPolicies
-from chita.model.net import Family
-from chita.model.policy import Direction
-
-T = TypeVar("T")
-Classes = dict[str, EndpointClass]
-Tiers = dict[str, TierPolicies]
-_DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
+from chita.dataplane.nftables.overlay import Union, changed_keys
+from chita.dataplane.nftables.policy import Setting
+from chita.dataplane.nftables.set_parts import SetParts
+from chita.dataplane.nftables.sets import ElementChange
+from chita.dataplane.nftables.units import Built, Dependency, Subject, Unit, build_unit
+from chita.desired.policy import PolicyState
+from chita.model.net import Cidr
 
 
 def policy_ruleset(state: PolicyState) -> Ruleset:
@@ -56,193 +36,69 @@ class RulesetBuilder:
     """Builds rulesets one after the other; each is what ``policy_ruleset`` returns."""
 
     def __init__(self) -> None:
-        self._last: dict[object, tuple[object, object]] = {}
-        self._now: dict[object, tuple[object, object]] = {}
+        self._state: PolicyState | None = None
+        self._ruleset = Ruleset()
+        self._parts = SetParts()
+        self._dispatch = Dispatch()
+        self._closure = Closure()
+        self._base_chains: dict[str, Chain] = {}
+        self._nat_sets: dict[str, Set] = {}
+        self._sets: Union[Set] = Union()
+        self._chains: Union[Chain] = Union()
+
+    @property
+    def changes(self) -> Mapping[str, ElementChange]:
+        """How sets of the last ruleset became what they are, by name: what `diff` need not find."""
+        return self._parts.changes
 
     def build(self, state: PolicyState) -> Ruleset:
         """Return the table that enforces *state*."""
-        self._now = {}
-        sets, setting = self._sets(state)
-        inputs = (state.endpoints, state.policies, state.profiles, state.endpoint_to_host, setting)
-        rest = self._kept("rest", inputs, partial(self._rest, state, setting))
-        # What the rest was made of stays known, also when nothing had to be made.
-        self._last |= self._now
-        sets += nat_sets(state.masquerade_sources, state.cluster_networks)
+        last = self._state
+        if state is last:
+            return self._ruleset
+        if last is not None and state.log_prefix != last.log_prefix:
+            # Every rule that logs is another one, and that hardly ever happens.
+            self._dispatch, self._closure, last = Dispatch(), Closure(), None
+        self._state = state
+        moved = self._parts.refresh(state.address_sets, state.port_sets)
+        setting = Setting(self._parts.index, state.log_prefix)
+        changed = [Dependency(Subject.SET, name) for name in moved]
+        changed += _changed(last or PolicyState(), state)
+        classes = self._dispatch.refresh(state.endpoints)
+
+        def build(unit: Unit) -> Built:
+            return build_unit(unit, state, setting)
+
+        self._closure.refresh(classes.come, classes.gone, changed, build)
+        self._ruleset = self._assembled(state, last)
+        return self._ruleset
+
+    def _assembled(self, state: PolicyState, last: PolicyState | None) -> Ruleset:
+        """Return the ruleset of now; a mapping in which nothing changed is that of before."""
+        if last is None or state.endpoint_to_host is not last.endpoint_to_host:
+            base = [*base_chains(state.endpoint_to_host), nat_chain()]
+            self._base_chains = {chain.name: chain for chain in base}
+        if last is None or _nat_inputs(state) != _nat_inputs(last):
+            networks = nat_sets(state.masquerade_sources, state.cluster_networks)
+            self._nat_sets = {item.name: item for item in networks}
+        sets = (self._nat_sets, self._dispatch.sets, self._closure.sets, self._parts.sets)
+        chains = (self._base_chains, self._closure.chains)
         return Ruleset(
-            sets={item.name: item for item in sets} | dict(rest.sets),
-            maps=rest.maps,
-            chains=rest.chains,
+            sets=self._sets.merged(sets),
+            maps=self._dispatch.maps,
+            chains=self._chains.merged(chains),
         )
 
-    def _rest(self, state: PolicyState, setting: Setting) -> Ruleset:
-        """Return all but the sets that change most: those of addresses, ports and networks."""
-        sets = workload_sets(state.endpoints.values())
-        chains = [*base_chains(state.endpoint_to_host), nat_chain()]
-        for direction in _DIRECTIONS:
-            classes, tiers = _applying(state, direction)
-            chains += self._policy_chains(state, direction, classes, tiers, setting)
-            sets += self._list_sets(state, direction, classes, tiers)
-        # Only what was used for this is kept for the next time.
-        self._last = {}
-        return Ruleset(
-            sets={item.name: item for item in sets},
-            maps={item.name: item for item in dispatch_maps(state.endpoints.values())},
-            chains={item.name: item for item in chains},
-        )
 
-    def _sets(self, state: PolicyState) -> tuple[list[Set], Setting]:
-        sets: list[Set] = []
-        addresses: dict[tuple[str, Family], tuple[str, ...]] = {}
-        ports: dict[tuple[str, Family], str] = {}
-        for uid, members in state.address_sets.items():
-            parts = self._kept(("addresses", uid), members, partial(address_sets, uid, members))
-            for key, found in parts.items():
-                sets += found
-                addresses[key] = tuple(part.name for part in found)
-        for name, port_members in state.port_sets.items():
-            parts = self._kept(
-                ("ports", name), port_members, partial(port_sets, name, port_members)
-            )
-            for key, found in parts.items():
-                sets += found
-                ports[key] = found[0].name
-        return sets, Setting(SetIndex(addresses, ports), state.log_prefix)
-
-    def _policy_chains(
-        self,
-        state: PolicyState,
-        direction: Direction,
-        classes: Classes,
-        tiers: Tiers,
-        setting: Setting,
-    ) -> list[Chain]:
-        owners = dict.fromkeys(jumped_owners(tiers.values(), direction, state.policies))
-        chains: list[Chain] = []
-        for shared in classes.values():
-            chains.append(endpoint_chain(shared, state.profiles))
-            owners.update(_profile_owners(shared, state.profiles))
-        for name, tier in tiers.items():
-            chains += self._kept(
-                name,
-                (tier, self._tier_inputs(tier, direction, state.policies, setting)),
-                partial(tier_chains, tier, direction, state.policies, setting),
-            )
-        for owner in owners:
-            source = state.profiles if owner.mode is Mode.PROFILE else state.policies
-            rules = source[owner.key]
-            chains += self._kept(
-                owner,
-                (rules, self._shape(rules, setting)),
-                partial(owner_chains, owner, rules, setting),
-            )
-        return chains
-
-    def _list_sets(
-        self, state: PolicyState, direction: Direction, classes: Classes, tiers: Tiers
-    ) -> list[Set]:
-        """Return the sets of what rules list themselves; more than once where they share one."""
-        used = [
-            (name, state.policies[name])
-            for name in {name: None for tier in tiers.values() for name in tier.policies}
-            if name in state.policies
-        ]
-        used += [
-            (name, state.profiles[name])
-            for name in {name: None for shared in classes.values() for name in shared.profiles}
-            if name in state.profiles
-        ]
-        sets: list[Set] = []
-        for name, rules in used:
-            mine = rules.ingress if direction is Direction.INGRESS else rules.egress
-            sets += self._kept(("lists", direction, name), mine, partial(_listed, mine))
-        return sets
-
-    def _tier_inputs(
-        self,
-        tier: TierPolicies,
-        direction: Direction,
-        policies: dict[str, PolicyRules],
-        setting: Setting,
-    ) -> tuple[object, ...]:
-        """Return what a tier's chain depends on besides the tier: more, where rules stand in it."""
-        inputs: list[object] = []
-        for key in tier.policies:
-            rules = policies.get(key)
-            if rules is None:
-                inputs.append(None)
-                continue
-            mine = rules.ingress if direction is Direction.INGRESS else rules.egress
-            if passes(mine):
-                inputs.append((rules, self._shape(rules, setting)))
-            else:
-                inputs.append(bool(mine))
-        return tuple(inputs)
-
-    def _shape(self, rules: PolicyRules, setting: Setting) -> tuple[object, ...]:
-        """Return what the rendering of *rules* depends on besides them."""
-        address_keys, port_keys = self._kept(
-            ("names", id(rules)), rules, partial(_set_names, rules)
-        )
-        return (
-            setting.log_prefix,
-            [setting.sets.addresses.get(key) for key in address_keys],
-            [setting.sets.ports.get(key) for key in port_keys],
-        )
-
-    def _kept(self, key: object, inputs: object, make: Callable[[], T]) -> T:
-        """Return the last result for *key* if *inputs* are equal to the last ones, else a new one.
-
-        Equal objects are told by identity first, so that unchanged sets cost nothing.
-        """
-        found = self._now.get(key) or self._last.get(key)
-        if found is None or not (found[0] is inputs or found[0] == inputs):
-            found = (inputs, make())
-        self._now[key] = found
-        return cast("T", found[1])
+def _nat_inputs(state: PolicyState) -> tuple[tuple[Cidr, ...], tuple[Cidr, ...]]:
+    return state.masquerade_sources, state.cluster_networks
 
 
-def _applying(state: PolicyState, direction: Direction) -> tuple[Classes, Tiers]:
-    """Return the endpoint classes of *direction* and their tiers, each by the name of its chain."""
-    classes = {
-        shared.chain: shared
-        for shared in (
-            EndpointClass.of(endpoint, direction) for endpoint in state.endpoints.values()
-        )
-    }
-    tiers = {
-        tier_chain_name(tier, direction): tier
-        for shared in classes.values()
-        for tier in shared.tiers
-    }
-    return classes, tiers
-
-
-def _listed(rules: Sequence[Rule]) -> list[Set]:
-    return list(list_sets(rules))
-
-
-def _profile_owners(
-    shared: EndpointClass, profiles: dict[str, PolicyRules]
-) -> Iterable[tuple[Owner, None]]:
-    for profile in shared.profiles:
-        if profile not in profiles:
-            return
-        owner = Owner(Mode.PROFILE, profile, shared.direction)
-        if owner.rules(profiles[profile]):
-            yield owner, None
-
-
-def _set_names(
-    rules: PolicyRules,
-) -> tuple[list[tuple[str, Family]], list[tuple[str, Family]]]:
-    """Return the address sets and the port sets that *rules* name, each in both families."""
-    addresses: set[str] = set()
-    ports: set[str] = set()
-    for rule in (*rules.ingress, *rules.egress):
-        for side in (rule.source, rule.destination):
-            addresses.update(side.sets, side.not_sets)
-            ports.update(side.port_sets, side.not_port_sets)
-    return (
-        [(name, family) for name in sorted(addresses) for family in FAMILIES],
-        [(name, family) for name in sorted(ports) for family in FAMILIES],
-    )
+def _changed(old: PolicyState, new: PolicyState) -> list[Dependency]:
+    """Return what of *new*'s policies and profiles is another object than in *old*."""
+    policies = changed_keys(old.policies, new.policies)
+    profiles = changed_keys(old.profiles, new.profiles)
+    return [
+        *(Dependency(Subject.POLICY, key) for key in policies),
+        *(Dependency(Subject.PROFILE, name) for name in profiles),
+    ]

@@ -16,75 +16,86 @@ from typing import TypeVar
 import msgspec
 
 from chita.dataplane.nftables import names
-from chita.dataplane.nftables.objects import DataType, Set, SetKind
-from chita.desired.policy import AddressSet, PortSet, Rule
-from chita.model.net import Address, Cidr, Family, PortRange, collapse
+from chita.dataplane.nftables.objects import DataType, Elements, Set, SetKind
+from chita.desired.policy import Rule
+from chita.model.net import Cidr, Family, PortRange, collapse
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 ADDRESS_TYPE: dict[Family, DataType] = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
 
 
-class SetIndex(msgspec.Struct, frozen=True):
-    """Which nftables sets hold a PolicyState's sets, by its names for them and family."""
+Places = dict[Family, tuple[str, ...]]
+"""The nftables sets that together hold one set of a PolicyState, for each family it has."""
 
-    addresses: Mapping[tuple[str, Family], tuple[str, ...]]
+
+class SetIndex(msgspec.Struct, frozen=True):
+    """Which nftables sets hold a PolicyState's sets, by its names for them."""
+
+    addresses: Mapping[str, Places]
     """An address is in the set when it is in one of these; none: the set is empty or missing."""
-    ports: Mapping[tuple[str, Family], str]
+    ports: Mapping[str, Places]
 
     def address_parts(self, uid: str, family: Family) -> tuple[str, ...]:
         """Return the nftables sets that together are address set *uid* for *family*."""
-        return self.addresses.get((uid, family), ())
+        return self.addresses.get(uid, _NOWHERE).get(family, ())
 
     def port_part(self, key: str, family: Family) -> str | None:
         """Return the nftables set that is port set *key* for *family*."""
-        return self.ports.get((key, family))
+        return next(iter(self.ports.get(key, _NOWHERE).get(family, ())), None)
 
 
-def address_sets(uid: str, members: AddressSet) -> dict[tuple[str, Family], tuple[Set, ...]]:
-    """Return the non-empty parts of one address set, by its uid and family."""
-    parts: dict[tuple[str, Family], tuple[Set, ...]] = {}
-    for family in FAMILIES:
-        found = []
-        addresses = _of_family(members.addresses, family)
-        if addresses:
-            name = names.address_set(uid, family)
-            found.append(Set(name, (ADDRESS_TYPE[family],), SetKind.HASH, addresses))
-        networks = _of_family(members.networks, family)
-        if networks:
-            # They do not overlap (desired.policy), and sorting 20,000 would take 40 ms.
-            name = names.network_set(uid, family)
-            found.append(Set(name, (ADDRESS_TYPE[family],), SetKind.INTERVAL, networks))
-        if found:
-            parts[uid, family] = tuple(found)
-    return parts
+_NOWHERE: Places = {}
 
 
-_Member = TypeVar("_Member", Address, Cidr)
+class ElementChange(msgspec.Struct, frozen=True):
+    """How the elements of one nftables set became others."""
+
+    before: Set
+    added: Elements
+    removed: Elements
 
 
-def _of_family(members: frozenset[_Member], family: Family) -> frozenset[_Member]:
-    """Return those of *family*; where that is all, as it mostly is, nothing is hashed again."""
-    others = [each for each in members if each.family != family]
-    return members.difference(others) if others else members
+_T = TypeVar("_T")
+
+
+def difference(old: frozenset[_T], new: frozenset[_T]) -> tuple[frozenset[_T], frozenset[_T]]:
+    """Return what *new* has more than *old*, and what it has no more.
+
+    Where members only came, or only went, the two are compared once, not both ways: 0.7 ms for
+    100,000 that they share.
+    """
+    none: frozenset[_T] = frozenset()
+    if old is new:
+        return none, none
+    if len(new) >= len(old):
+        added = new - old
+        return added, none if len(old) + len(added) == len(new) else old - new
+    removed = old - new
+    return none if len(new) + len(removed) == len(old) else new - old, removed
+
+
+def empty_addresses(uid: str, family: Family) -> Set:
+    """Return the set of single addresses of a selector, still empty."""
+    return Set(names.address_set(uid, family), (ADDRESS_TYPE[family],), SetKind.HASH, frozenset())
+
+
+def empty_networks(uid: str, family: Family) -> Set:
+    """Return the set of networks of a selector, which never overlap (desired.policy), empty."""
+    return Set(
+        names.network_set(uid, family), (ADDRESS_TYPE[family],), SetKind.INTERVAL, frozenset()
+    )
+
+
+def empty_ports(key: str, family: Family) -> Set:
+    """Return the set of addresses with protocol and port, still empty."""
+    types = (ADDRESS_TYPE[family], DataType.INET_PROTO, DataType.INET_SERVICE)
+    return Set(names.port_set(key, family), types, SetKind.HASH, frozenset())
 
 
 def network_set(name: str, family: Family, networks: frozenset[Cidr]) -> Set:
     """Return an interval set of the networks of *family* among *networks*, none inside another."""
     kept = collapse(network for network in networks if network.family == family)
     return Set(name, (ADDRESS_TYPE[family],), SetKind.INTERVAL, frozenset(kept))
-
-
-def port_sets(key: str, members: PortSet) -> dict[tuple[str, Family], tuple[Set, ...]]:
-    """Return the non-empty parts of one port set, by its name and family."""
-    parts: dict[tuple[str, Family], tuple[Set, ...]] = {}
-    for family in FAMILIES:
-        elements = frozenset(
-            (m.address, m.protocol, m.port) for m in members if m.address.family == family
-        )
-        if elements:
-            types = (ADDRESS_TYPE[family], DataType.INET_PROTO, DataType.INET_SERVICE)
-            parts[key, family] = (Set(names.port_set(key, family), types, SetKind.HASH, elements),)
-    return parts
 
 
 def merge(ranges: Iterable[PortRange]) -> list[PortRange]:
