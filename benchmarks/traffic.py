@@ -13,11 +13,11 @@ their kernel holds:
 Under ``policies`` a first packet walks all rules of the client's ten policies (egress), then of
 the server's ten (ingress): the last rule of the last one allows it.
 
-A round measures new connections per second (64 in flight; each is made, accepted and reset) in
-four short turns of each node, and TCP throughput (iperf3) in one. Turns go through the nodes there
+A round measures, in four short turns of each node, new connections per second (64 in flight; each
+is made, accepted and reset) and TCP throughput (iperf3, 300 MB). Turns go through the nodes there
 and back, so that what else the machine does meets all alike; a ratio is the median over the pairs
-of turns. ``cpu_us`` is processor time of client and server for one connection, with what the
-kernel does for them on their own processors: it hardly depends on what else runs.
+of turns. ``cpu_us`` is processor time of client and server for a connection, or for a megabyte,
+with what the kernel does for them on their own processors: it hardly depends on what else runs.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ IPERF_PORT = 5201
 PORTS = range(5001, 5009)
 """Of connections: eight, so that a pair of ports hardly comes twice while it is remembered."""
 IN_FLIGHT = 64
-THROUGHPUT_S, CONNECTIONS_S = 1, 0.25
+THROUGHPUT_BYTES, CONNECTIONS_S = 300_000_000, 0.25
 """Short turns, so that both of a pair meet the same load of the machine."""
 MTU_BYTES = 1500
 RESET = (1).to_bytes(4, sys.byteorder) + bytes(4)
@@ -116,7 +116,8 @@ class Sample(msgspec.Struct, frozen=True):
     """What one turn gave."""
 
     rate: float
-    cpu_us: float = 0.0
+    cpu_us: float
+    """Processor time for one connection, or for a megabyte."""
 
 
 Samples = dict[str, dict[Case, list[Sample]]]
@@ -128,20 +129,19 @@ def measure(pairs: Mapping[Case, Pods], rounds: int) -> Samples:
     connections: dict[Case, list[Sample]] = {case: [] for case in pairs}
     cases = list(pairs)
     for number in range(rounds + 1):
-        turns = [(case, connections, pairs[case].connections) for case in cases]
-        order = [*turns, *reversed(turns)] * 2
-        more = [(case, throughput, pairs[case].throughput) for case in cases]
-        order += more if number % 2 else reversed(more)
-        for case, into, run in order:
-            sample = run()
-            if number:
-                into[case].append(sample)
+        for into, run in (
+            (connections, Pods.connections),
+            (throughput, Pods.throughput),
+        ):
+            for case in [*cases, *reversed(cases)] * 2:
+                sample = run(pairs[case])
+                if number:
+                    into[case].append(sample)
     return {"throughput": throughput, "connections": connections}
 
 
 def report(samples: Samples, rounds: int, state: PolicyState) -> dict[str, Any]:
     ruleset = policy_ruleset(state)
-    cpu = samples["connections"]
     return {
         "benchmark": "traffic",
         "rounds": rounds,
@@ -154,13 +154,7 @@ def report(samples: Samples, rounds: int, state: PolicyState) -> dict[str, Any]:
             "elements": sum(len(each.elements) for each in ruleset.sets.values()),
         },
         "throughput": {"unit": "Gbit/s"} | figures(samples["throughput"]),
-        "connections": {"unit": "1/s"}
-        | figures(samples["connections"])
-        | {
-            "cpu_us": {
-                case: round(statistics.median(each.cpu_us for each in cpu[case]), 2) for case in cpu
-            }
-        },
+        "connections": {"unit": "1/s"} | figures(samples["connections"]),
     }
 
 
@@ -169,6 +163,10 @@ def figures(samples: Mapping[Case, list[Sample]]) -> dict[str, Any]:
     found: dict[str, Any] = {"pairs": len(samples[Case.NONE])}
     for case, values in samples.items():
         found[case] = float(f"{statistics.median(each.rate for each in values):.4g}")
+    found["cpu_us"] = {
+        case: round(statistics.median(each.cpu_us for each in values), 2)
+        for case, values in samples.items()
+    }
     for name, peer in PEERS.items():
         ratios = [
             ours.rate / theirs.rate
@@ -298,14 +296,16 @@ class Pods:
         """Return Gbit/s of one TCP connection."""
         process = start(
             self._client, 0,
-            "iperf3", "-J", "-c", self._address, "-p", str(IPERF_PORT), "-t", str(THROUGHPUT_S),
+            "iperf3", "-J", "-c", self._address, "-p", str(IPERF_PORT), "-n", str(THROUGHPUT_BYTES),
             "--connect-timeout", "3000",
         )  # fmt: skip
-        text, _ = process.communicate(timeout=THROUGHPUT_S + 20)
+        text, _ = process.communicate(timeout=60)
         result = json.loads(text)
         if "error" in result:
             raise SystemExit(f"iperf3 to {self._address}: {result['error']}")
-        return Sample(result["end"]["sum_received"]["bits_per_second"] / 1e9)
+        received, cpu = result["end"]["sum_received"], result["end"]["cpu_utilization_percent"]
+        cpu_s = (cpu["host_total"] + cpu["remote_total"]) / 100 * received["seconds"]
+        return Sample(received["bits_per_second"] / 1e9, cpu_s * 1e12 / received["bytes"])
 
     def connections(self) -> Sample:
         """Return connections per second, each made, accepted and reset."""
