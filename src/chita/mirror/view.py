@@ -18,6 +18,7 @@ from chita.convert.entities import SETTINGS_KINDS, changes, group_kind, removals
 from chita.convert.fabric import settings
 from chita.model.cluster import Change, Put, Remove
 from chita.model.endpoint import WorkloadEndpoint
+from chita.model.settings import Settings
 
 Object = Mapping[str, Any]
 
@@ -47,7 +48,9 @@ class ClusterView:
         self._node = node
         self._waiting = set(resources)
         self._known: dict[Resource, dict[ObjectId, _Known]] = {}
+        self._seen: dict[Resource, int] = {}
         self._attached: dict[str, WorkloadEndpoint] = {}
+        self._detached: set[str] = set()
         self._workloads: dict[str, WorkloadEndpoint] = {}
         self.problems: dict[ObjectId, str] = {}
         """Objects of which something means nothing, and why."""
@@ -65,8 +68,10 @@ class ClusterView:
             case Listed(resource, items):
                 return self._listed(resource, items)
             case Changed(resource, obj):
+                self._pass(resource, obj)
                 return self._put(resource, obj)
             case Deleted(resource, obj):
+                self._pass(resource, obj)
                 return self._remove(resource, object_id(resource, obj))
             case Interrupted(resource, reason):
                 self.interrupted[_interruption(resource)] = reason
@@ -74,6 +79,17 @@ class ClusterView:
             case Resumed(resource):
                 self.interrupted.pop(_interruption(resource), None)
                 return []
+
+    def read(self, resource: Resource, obj: Object) -> list[Change]:
+        """Return what *obj*, which was asked for by name, changes: nothing if the watch knows more.
+
+        What the watch has passed is old: it would have told of the object, or has told that it is
+        gone. Versions of one resource compare as numbers (KEP-5504, Kubernetes 1.35).
+        """
+        version = _version(obj)[1]
+        if not version.isdigit() or int(version) <= self._seen.get(resource, 0):
+            return []
+        return self._put(resource, obj)
 
     def object(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """Return an object of a kind that is kept whole, as last seen."""
@@ -97,17 +113,23 @@ class ClusterView:
         older copy of the Pod in the watch still says.
         """
         self._attached[endpoint.key] = endpoint
+        self._detached.discard(endpoint.key)
         known = self._workloads.get(endpoint.key)
-        return [Put(endpoint if known is None else self._with_attachment(known))]
+        return [Put(endpoint if known is None else self._as_here(known))]
 
     def detach(self, key: str) -> list[Change]:
-        """Return the changes when a pod's interface is removed from this node."""
+        """Return the changes when a pod's interface is removed from this node.
+
+        Its addresses are free from now on, also while the API still gives them to this pod: the
+        next pod to get one must not be taken for it.
+        """
         if self._attached.pop(key, None) is None:
             return []
         known = self._workloads.get(key)
         if known is None:
             return [Remove(WorkloadEndpoint, key)]
-        return [Put(msgspec.structs.replace(known, addresses=()))]
+        self._detached.add(key)
+        return [Put(self._as_here(known))]
 
     def _listed(self, resource: Resource, items: Sequence[Object]) -> list[Change]:
         self._waiting.discard(resource)
@@ -116,8 +138,15 @@ class ClusterView:
         gone = self._known.setdefault(resource, {}).keys() - here
         found = [change for identity in gone for change in self._remove(resource, identity)]
         for item in items:
+            self._pass(resource, item)
             found += self._put(resource, item)
         return found
+
+    def _pass(self, resource: Resource, obj: Object) -> None:
+        """Note how far the watch of *resource* has come."""
+        version = _version(obj)[1]
+        if version.isdigit():
+            self._seen[resource] = max(self._seen.get(resource, 0), int(version))
 
     def _put(self, resource: Resource, obj: Object) -> list[Change]:
         identity = object_id(resource, obj)
@@ -126,11 +155,15 @@ class ClusterView:
         # What a list or a resumed watch repeats was converted already.
         if before is not None and before.version == _version(obj):
             return []
-        known[identity] = _Known(_version(obj), removals(obj), obj if self._keeps(obj) else None)
+        here = removals(obj)
+        known[identity] = _Known(_version(obj), here, obj if self._keeps(obj) else None)
         found, problems = changes(obj)
         self._note(identity, [f"{problem.field}: {problem.message}" for problem in problems])
         if group_kind(obj) in SETTINGS_KINDS:
             return self._settings()
+        if before is not None:
+            # What it stood for under another key: a block whose network was changed.
+            found = [change for change in before.removals if change not in here] + found
         return [self._ours(change) for change in found]
 
     def _remove(self, resource: Resource, identity: ObjectId) -> list[Change]:
@@ -158,7 +191,7 @@ class ClusterView:
             and group_kind(known.object) in SETTINGS_KINDS
             and known.object["metadata"]["name"] == "default"
         ]
-        return [Put(settings(objects)[0])]
+        return [Put(settings(objects)[0]) if objects else Remove(Settings, "default")]
 
     def _note(self, identity: ObjectId, problems: list[str]) -> None:
         if problems:
@@ -171,21 +204,27 @@ class ClusterView:
         match change:
             case Put(WorkloadEndpoint() as endpoint):
                 self._workloads[endpoint.key] = endpoint
-                return Put(self._with_attachment(endpoint))
+                return Put(self._as_here(endpoint))
             case Remove(type_, key) if type_ is WorkloadEndpoint:
                 self._workloads.pop(key, None)
+                self._detached.discard(key)
                 # The interface is there until the runtime calls DEL, so its policy stays.
                 if key in self._attached:
                     return Put(self._attached[key])
         return change
 
-    def _with_attachment(self, endpoint: WorkloadEndpoint) -> WorkloadEndpoint:
-        attached = self._attached.get(endpoint.key)
-        if attached is None or endpoint.node != self._node:
+    def _as_here(self, endpoint: WorkloadEndpoint) -> WorkloadEndpoint:
+        """Return *endpoint* with the addresses it really has, if it is a pod of this node."""
+        if endpoint.node != self._node:
             return endpoint
-        return msgspec.structs.replace(
-            endpoint, addresses=attached.addresses, interface=attached.interface
-        )
+        attached = self._attached.get(endpoint.key)
+        if attached is not None:
+            return msgspec.structs.replace(
+                endpoint, addresses=attached.addresses, interface=attached.interface
+            )
+        if endpoint.key in self._detached:
+            return msgspec.structs.replace(endpoint, addresses=())
+        return endpoint
 
 
 def object_id(resource: Resource, obj: Object) -> ObjectId:
