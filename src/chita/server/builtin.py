@@ -1,15 +1,15 @@
 """Objects that are always there: the namespace ``default`` and Calico's three tiers.
 
-They are made again at each start, can't be deleted, and the tiers' order and default action are
-fixed (reference: Calico v3 API, Tier).
+They are made again at each start and can't be deleted; that the tiers' order and default action are
+fixed is the model's validation (reference: Calico v3 API, Tier).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chita.model.defaults import TIER_FIELDS
 from chita.model.kinds import KINDS, known_kind
-from chita.model.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from chita.store.store import Object
 
 TIER = "tiers.projectcalico.org"
-TIERS: dict[str, dict[str, Any]] = {
-    "kube-admin": {"order": 1_000, "defaultAction": "Pass"},
-    "default": {"order": 1_000_000, "defaultAction": "Deny"},
-    "kube-baseline": {"order": 10_000_000, "defaultAction": "Pass"},
-}
 NAMESPACES = ("default",)
 NAMESPACED = [kind for kind in KINDS if kind.is_namespaced]
 TIERED = [
@@ -38,7 +33,7 @@ def objects() -> Iterator[tuple[Kind, Object]]:
     namespace, tier = known_kind("v1", "Namespace"), known_kind("projectcalico.org/v3", "Tier")
     for name in NAMESPACES:
         yield namespace, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    for name, spec in TIERS.items():
+    for name, spec in TIER_FIELDS.items():
         yield (
             tier,
             {
@@ -53,20 +48,5 @@ def objects() -> Iterator[tuple[Kind, Object]]:
 def is_built_in(kind: Kind, name: str) -> bool:
     """Whether an object must stay."""
     if kind.resource == TIER:
-        return name in TIERS
+        return name in TIER_FIELDS
     return kind.resource == "namespaces" and name in NAMESPACES
-
-
-def problems(kind: Kind, value: Object) -> Iterator[Problem]:
-    """Return where a built-in tier differs from what it must be."""
-    fixed = TIERS.get(value["metadata"].get("name", "")) if kind.resource == TIER else None
-    if fixed is None:
-        return
-    spec = value.get("spec") or {}
-    for field, expected in fixed.items():
-        if spec.get(field) != expected:
-            yield Problem(
-                f"spec.{field}",
-                f"{spec.get(field)!r}: the built-in tier has {expected!r}, which can't be changed; "
-                "make a tier of your own",
-            )

@@ -1,11 +1,15 @@
-"""What the server fills in where a writer left a field out. All of it changes the given object.
+"""What the server fills in where a writer left a field out.
 
-Sources: Calico v3 API (policy types and tier), Kubernetes core/v1 defaults.go.
+The v3 kinds' defaults are the model's; here stand those of Kubernetes' own kinds (core/v1 and
+networking/v1 defaults.go) and the labels that the server keeps equal to a field.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from chita.model.defaults import apply_defaults
+from chita.model.labels import TIER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,15 +17,16 @@ if TYPE_CHECKING:
     from chita.model.kinds import Kind
     from chita.store.store import Object
 
-TIER_LABEL = "projectcalico.org/tier"
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
-def fill(kind: Kind, value: Object) -> None:
-    """Fill in what *value* leaves open."""
+def filled(kind: Kind, value: Object) -> Object:
+    """Return *value* with what it leaves open. *value* itself is used up."""
+    result = apply_defaults(value)
     default = _DEFAULTS.get(kind.resource)
     if default is not None:
-        default(value)
+        default(result)
+    return result
 
 
 def _part(value: Object, field: str) -> dict[str, Any]:
@@ -37,27 +42,11 @@ def _spec(value: Object) -> dict[str, Any]:
 
 
 def _policy(value: Object) -> None:
-    """Default tier and types, and keep the tier's label equal to the field."""
+    """Keep the tier's label equal to the field; a staged deletion has no label."""
     spec = _spec(value)
-    tier = spec.get("tier") or "default"
-    spec["tier"] = tier
-    labels = value["metadata"].get("labels") or {}
-    if isinstance(labels, dict) and isinstance(tier, str):
-        value["metadata"]["labels"] = {**labels, TIER_LABEL: tier}
-    if not spec.get("types"):
-        # Only egress rules: Egress. No rules at all: Ingress, which then drops.
-        has_ingress, has_egress = bool(spec.get("ingress")), bool(spec.get("egress"))
-        types = ["Ingress"] if has_ingress or not has_egress else []
-        spec["types"] = [*types, "Egress"] if has_egress else types
-
-
-def _staged(value: Object) -> None:
-    spec = _spec(value)
-    action = spec.setdefault("stagedAction", "Set")
-    if action == "Delete":  # every other field but the tier stays empty
-        spec["tier"] = spec.get("tier") or "default"
-        return
-    _policy(value)
+    labels, tier = value["metadata"].get("labels") or {}, spec.get("tier")
+    if spec.get("stagedAction") != "Delete" and isinstance(labels, dict) and isinstance(tier, str):
+        value["metadata"]["labels"] = {**labels, TIER: tier}
 
 
 def _kubernetes_policy(value: Object) -> None:
@@ -65,10 +54,6 @@ def _kubernetes_policy(value: Object) -> None:
     spec = _spec(value)
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
-
-
-def _tier(value: Object) -> None:
-    _spec(value).setdefault("defaultAction", "Deny")
 
 
 def _namespace(value: Object) -> None:
@@ -107,10 +92,9 @@ def _items(value: dict[str, Any], field: str) -> list[dict[str, Any]]:
 _DEFAULTS: dict[str, Callable[[Object], None]] = {
     "networkpolicies.projectcalico.org": _policy,
     "globalnetworkpolicies.projectcalico.org": _policy,
-    "stagednetworkpolicies.projectcalico.org": _staged,
-    "stagedglobalnetworkpolicies.projectcalico.org": _staged,
+    "stagednetworkpolicies.projectcalico.org": _policy,
+    "stagedglobalnetworkpolicies.projectcalico.org": _policy,
     "networkpolicies.networking.k8s.io": _kubernetes_policy,
-    "tiers.projectcalico.org": _tier,
     "namespaces": _namespace,
     "pods": _pod,
     "services": _service,

@@ -19,8 +19,8 @@ import msgspec
 
 from chita.errors import ConflictError, ExhaustedError, InputError
 from chita.model.kinds import known_kind
+from chita.model.names import dns_subdomain_problem
 from chita.server import status
-from chita.server.admission import SUBDOMAIN
 from chita.server.authorization import MESH_ANNOTATIONS
 from chita.server.registry import Options
 from chita.server.users import NODE_PREFIX, NODES
@@ -113,7 +113,7 @@ class Joining:
             RefusedError: 507 when no address is left.
         """
         name = asked.node
-        if len(name) > MAX_NODE_NAME or not SUBDOMAIN.fullmatch(name):
+        if len(name) > MAX_NODE_NAME or dns_subdomain_problem(name):
             raise InputError(
                 f"node: {name!r}: letters a-z, digits, '-' and '.', at most {MAX_NODE_NAME} "
                 "characters (a certificate's name has 64 with its prefix)"

@@ -87,7 +87,7 @@ class Registry:
         metadata.for_create(kind, value, datetime.now(UTC))
         if options.operation is Operation.UPDATE:
             value = ownership.with_managers(value, ())
-        defaults.fill(kind, value)
+        value = defaults.filled(kind, value)
         name = value["metadata"].get("name") or ""
         self._check(kind, name, value)
         authorization.check_object(options.user, kind, None, value)
@@ -121,7 +121,7 @@ class Registry:
             asked = change(stored.copy())
             self._precheck(kind, namespace, name, asked, stored)
             new = metadata.for_update(kind, old, asked, options.part)
-            defaults.fill(kind, new)
+            new = defaults.filled(kind, new)
             if options.operation is Operation.UPDATE:
                 new = ownership.track(kind, old, new, manager=options.manager, part=options.part)
             self._check(kind, name, new)
@@ -205,7 +205,7 @@ class Registry:
             )
 
     def _check(self, kind: Kind, name: str, value: Object) -> None:
-        found = admission.problems(kind, value) or list(self._validate(value))
+        found = admission.problems(value) or list(self._validate(value))
         if found:
             raise status.invalid(kind, name, found)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chita.model.names import label_key_problem
 from chita.server import status
-from chita.server.admission import is_qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def _labels(text: str) -> Iterator[Requirement]:
             )
         position = match.end()
         key = match["absent_key"] or match["key"]
-        if not is_qualified(key):
+        if label_key_problem(key):
             raise status.bad_request(f"labelSelector {text!r}: {key!r} is no label key")
         if match["absent"]:
             yield Requirement(key, Operator.ABSENT)

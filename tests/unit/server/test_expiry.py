@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chita.model.kinds import known_kind
-from chita.server.admission import no_rules
+from chita.model.validate.objects import validate
 from chita.server.expiry import sweep
 from chita.server.registry import Options, Registry
 from chita.server.service_address import ServiceAddresses, ServiceRange
@@ -23,7 +23,7 @@ def event(name: str, **times: str | None) -> dict[str, Any]:
 
 def test_sweep() -> None:
     async def body() -> list[str]:
-        registry = Registry(MemoryStore(), no_rules, ServiceAddresses(ServiceRange(())))
+        registry = Registry(MemoryStore(), validate, ServiceAddresses(ServiceRange(())))
         await registry.create_built_in()
         old, recent = "2020-01-01T00:00:00Z", NOW.isoformat()
         for value in (

@@ -9,7 +9,7 @@ import pytest
 
 from chita.model.kinds import Kind, known_kind
 from chita.model.problem import Problem
-from chita.server.admission import no_rules
+from chita.model.validate.objects import validate
 from chita.server.registry import Options, Preconditions, Registry
 from chita.server.request import Part
 from chita.server.service_address import ServiceAddresses, ServiceRange
@@ -38,7 +38,7 @@ def object_of(of: Kind, name: str, **rest: Any) -> dict[str, Any]:
 def run(scenario: Callable[[Registry], Coroutine[Any, Any, None]], *networks: str) -> None:
     async def body() -> None:
         addresses = ServiceAddresses(ServiceRange(networks or ("10.96.0.0/28", "fd00::/124")))
-        registry = Registry(MemoryStore(), no_rules, addresses)
+        registry = Registry(MemoryStore(), validate, addresses)
         await registry.create_built_in()
         await registry.create_built_in()  # a second start finds them
         await scenario(registry)
@@ -75,9 +75,11 @@ def test_create_fills_metadata() -> None:
     ("spec", "expected"),
     [
         pytest.param({}, {"tier": "default", "types": ["Ingress"]}, id="no-rules"),
-        pytest.param({"egress": [{}]}, {"types": ["Egress"]}, id="egress-only"),
+        pytest.param({"egress": [{"action": "Allow"}]}, {"types": ["Egress"]}, id="egress-only"),
         pytest.param(
-            {"ingress": [{}], "egress": [{}]}, {"types": ["Ingress", "Egress"]}, id="both"
+            {"ingress": [{"action": "Allow"}], "egress": [{"action": "Allow"}]},
+            {"types": ["Ingress", "Egress"]},
+            id="both",
         ),
         pytest.param({"types": ["Egress"]}, {"types": ["Egress"]}, id="as-written"),
         pytest.param({"tier": "kube-admin"}, {"tier": "kube-admin"}, id="tier"),
@@ -187,6 +189,12 @@ def test_built_in_objects_stay() -> None:
 
         error = await refused(registry.change(TIER, "", "default", reordered, Options()))
         assert error.details["causes"][0]["field"] == "spec.order"
+
+        def emptied(tier: Object) -> Object:
+            return {**tier, "spec": {}}
+
+        same = await registry.change(TIER, "", "kube-baseline", emptied, Options())
+        assert same.object["spec"] == {"order": 10_000_000, "defaultAction": "Pass"}
 
     run(scenario)
 
