@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from chita.agent.connections import Connections
-from chita.agent.reconcile import Applied
+from chita.agent.reconcile import Applied, Part, Refusal
 from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.routes import RouteTable
@@ -44,6 +44,9 @@ NODE_SYSCTLS = {
 
 POD_PREFIX = "cali"
 
+_TRAFFIC = (Part.NODE, Part.VXLAN, Part.WIREGUARD, Part.ROUTE)
+"""Parts by which packets flow."""
+
 K = TypeVar("K")
 
 Refused = dict[str, KernelError]
@@ -69,41 +72,50 @@ class NodeApplier:
         self._engine_dir = engine_dir
         self._wireguard: WireguardTunnel | None = None
         self._last: NodeState | None = None
+        self._policy: PolicyState | None = None
+        """What was asked for last, held or not."""
         self._policy_writes = 0
+        self._is_policy_held = False
+        """Whether the kernel has ever taken our policy: before that, no way is opened."""
 
     def apply(self, state: NodeState, *, reread: bool) -> Applied:
         """Make the kernel hold *state*; with *reread*, compare with what it really holds."""
         last = None if reread else self._last
         before = self._socket.writes + self._policy_writes
-        refused: Refused = {}
+        refused: dict[Refusal, KernelError] = {}
         for part, step in self._steps(state, last):
+            if part in _TRAFFIC and not self._is_policy_held:
+                continue
             try:
-                refused |= {f"{part} {what}": error for what, error in step().items()}
+                found = step()
+                refused |= {Refusal(part, what): error for what, error in found.items()}
             except KernelError as error:
-                refused[part] = error
+                refused[Refusal(part)] = error
             except ChitaError as error:  # an engine that is missing or died
-                refused[part] = KernelError(str(error))
-        if last is not None and last.policy.endpoints is not state.policy.endpoints:
-            self._connections.forget_gone(last.policy, state.policy)
+                refused[Refusal(part)] = KernelError(str(error))
+        # Whatever was refused or reread: addresses that were held here and are no more.
+        if self._policy is not None and self._policy.endpoints is not state.policy.endpoints:
+            self._connections.forget_gone(self._policy, state.policy)
+        self._policy = state.policy
         # A part that was refused is compared with the kernel next time, not with a memory.
         self._last = None if refused else state
         return Applied(writes=self._socket.writes + self._policy_writes - before, refused=refused)
 
     def _steps(
         self, state: NodeState, last: NodeState | None
-    ) -> Iterator[tuple[str, Callable[[], Refused]]]:
+    ) -> Iterator[tuple[Part, Callable[[], Refused]]]:
         """Yield the parts that differ from *last*, in the order in which they are to be applied."""
-        if last is None:
-            yield "node", self._sync_node
         if last is None or last.policy is not state.policy:
-            yield "policy", lambda: self._sync_policy(state.policy)
+            yield Part.POLICY, lambda: self._sync_policy(state.policy)
+        if last is None:
+            yield Part.NODE, self._sync_node
         if last is None or last.vxlan != state.vxlan:
-            yield "vxlan", lambda: self._sync_vxlan(state.vxlan)
+            yield Part.VXLAN, lambda: self._sync_vxlan(state.vxlan)
         if last is None or last.wireguard != state.wireguard:
-            yield "wireguard", lambda: self._sync_wireguard(state.wireguard)
+            yield Part.WIREGUARD, lambda: self._sync_wireguard(state.wireguard)
         if last is None or last.routes != state.routes:
             known = last.routes if last is not None else None
-            yield "route", lambda: self._sync_routes(state.routes, known)
+            yield Part.ROUTE, lambda: self._sync_routes(state.routes, known)
 
     def wireguard(self) -> DeviceState | None:
         """Return what the WireGuard device holds, None while there is none."""
@@ -115,6 +127,7 @@ class NodeApplier:
 
     def _sync_policy(self, desired: PolicyState) -> Refused:
         applied = self._nft.apply(desired)
+        self._is_policy_held = True
         self._policy_writes += applied.outcome not in (Outcome.ADOPTED, Outcome.UNCHANGED)
         return {}
 

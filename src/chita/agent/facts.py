@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from chita.agent.identity import Identity
@@ -13,8 +14,23 @@ from chita.model.node import FabricNode, HostInterface, Node
 GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
 """Label of a Node: how much it relays for its location; ``0`` drains it. Dialable nodes: 1."""
 
-OUR_DEVICES = ("chita-", "cali", "lo")
-"""Prefixes of devices that are no way out of the node."""
+OUR_DEVICES = ("chita-", "cali")
+"""Prefixes of devices of ours."""
+
+_INNER_DEVICES = re.compile(
+    r"lo|(docker|veth|virbr|lxcbr|lxdbr|cni|cbr|flannel|podman|kube-ipvs|nodelocaldns|dummy|tunl).*"
+    r"|br-[0-9a-f]{12}"
+)
+"""Devices of others that lead to something inside the node, not out of it.
+
+As Calico's first-found detection skips them. Their addresses repeat on every node: 172.17.0.1 is
+Docker's bridge, and no way to anybody.
+"""
+
+
+def is_way_out(device: str) -> bool:
+    """Whether *device* may lead out of the node, by its name."""
+    return not (device.startswith(OUR_DEVICES) or _INNER_DEVICES.fullmatch(device))
 
 
 def fabric_node(
@@ -28,12 +44,18 @@ def fabric_node(
     Until the API knows the Node, its location is a place of its own: nothing is merged on a guess.
     """
     node = cluster.nodes.get(identity.node)
+    internal = node.internal_addresses if node is not None else ()
     location = node.location if node is not None else f"site-{identity.node}"
     endpoints = node.external_addresses if node is not None else ()
     return FabricNode(
         name=identity.node,
         location=location,
-        interfaces=tuple(sorted(interfaces, key=lambda i: (i.address.family, i.address))),
+        # The first is what others in the location dial: what the Node says, if it says so.
+        interfaces=tuple(
+            sorted(
+                interfaces, key=lambda i: (i.address not in internal, i.address.family, i.address)
+            )
+        ),
         endpoints=endpoints,
         wireguard_key=identity.wireguard_public_key,
         wireguard_port=cluster.setting.wireguard_port,

@@ -15,7 +15,6 @@ from chita.agent.cni_ports import PodFacts, Unready
 from chita.agent.reconcile import Reconciler
 from chita.api.client import ApiClient
 from chita.api.kinds import CALICO, CORE
-from chita.api.watch import Changed
 from chita.cni.errors import ErrorCode
 from chita.errors import ApiError, ConflictError, NotFoundError, ParseError
 from chita.mirror.view import ClusterView
@@ -62,7 +61,7 @@ class PodKnowledge:
                 obj = await self._client.get(CORE["Pod"], name, namespace)
             except NotFoundError:
                 return None
-            await self._reconciler.queue.put(Changed(CORE["Pod"], dict(obj)))
+            self._reconciler.change(self._view.read(CORE["Pod"], obj))
         metadata: Mapping[str, Any] = obj["metadata"]
         home = self._view.object(CORE["Namespace"], "", namespace) or {"metadata": {}}
         return PodFacts(
@@ -104,8 +103,8 @@ class PodKnowledge:
         """Return why no ADD can be served; None when one can."""
         if not self._view.in_sync:
             return Unready(ErrorCode.NOT_AVAILABLE, "the agent is not in sync with the API yet")
-        if self._reconciler.refused:
-            what = next(iter(self._reconciler.refused))
+        if self._reconciler.policy_refused:
+            what = next(iter(self._reconciler.policy_refused))
             return Unready(ErrorCode.NOT_AVAILABLE, f"the kernel refused {what}")
         if not self._reconciler.cluster.pools:
             return Unready(ErrorCode.NOT_AVAILABLE, "there is no IPPool")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from enum import StrEnum
 from typing import NoReturn, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.path import paths
 from chita.mirror.view import ClusterView
-from chita.model.cluster import Change, ClusterState, Put, news
+from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, fold, news
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode
 from chita.telemetry.log import logger
@@ -33,13 +34,39 @@ QUEUE_LENGTH = 10_000
 _LOG = logger("reconcile")
 
 
+class Part(StrEnum):
+    """A part of what a node holds, in the order in which it is applied."""
+
+    POLICY = "policy"
+    NODE = "node"
+    """Forwarding, and the rule that leads to our routes."""
+    VXLAN = "vxlan"
+    WIREGUARD = "wireguard"
+    ROUTE = "route"
+    SYNC = "sync"
+    """All of it: something unforeseen."""
+
+
+_NEEDED_BY_PODS = (Part.POLICY, Part.NODE, Part.SYNC)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What was refused: a part, or one thing of it."""
+
+    part: Part
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.part} {self.what}".rstrip()
+
+
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """What came of making the kernel hold a state."""
 
     writes: int
     """Changes made; 0: everything was there already."""
-    refused: Mapping[str, KernelError]
-    """What the kernel refused, by what it was."""
+    refused: Mapping[Refusal, KernelError]
+    """What the kernel refused, and why."""
 
 
 class Applier(Protocol):
@@ -79,7 +106,9 @@ class Reconciler:
         self.cluster = ClusterState()
         self.state: NodeState | None = None
         """What the kernel was last made to hold."""
-        self.refused: Mapping[str, KernelError] = {}
+        self.refused: Mapping[Refusal, KernelError] = {}
+        """What was refused at the last attempt; tried again, later each time."""
+        self._failures = 0
         self.syncs = 0
         self.writes = 0
         self.last_sync_s = 0.0
@@ -103,11 +132,19 @@ class Reconciler:
         self._reread = True
         self._wake.set()
 
+    @property
+    def policy_refused(self) -> dict[Refusal, KernelError]:
+        """What was refused without which no pod may start: its policy, or forwarding at all.
+
+        That a tunnel or another node's route is missing keeps no pod of this node from starting.
+        """
+        return {what: why for what, why in self.refused.items() if what.part in _NEEDED_BY_PODS}
+
     async def programmed(self, endpoint: WorkloadEndpoint) -> None:
         """Return when the kernel enforces policy for *endpoint* with all its addresses."""
 
         def holds() -> bool:
-            if self.state is None or self.refused:
+            if self.state is None or self.policy_refused:
                 return False
             held = self.state.policy.endpoints.get(endpoint.interface)
             return held is not None and set(endpoint.addresses) <= set(held.addresses)
@@ -125,38 +162,45 @@ class Reconciler:
 
     async def _sleep(self) -> None:
         try:
-            async with asyncio.timeout(self._retry_s if self.refused else self._resync_s):
+            async with asyncio.timeout(self._pause_s()):
                 await self._wake.wait()
         except TimeoutError:
             self._reread = True
         self._wake.clear()
+
+    def _pause_s(self) -> float:
+        """Return how long to wait for news: after failures twice as long each time."""
+        if not self._failures:
+            return self._resync_s
+        return min(self._retry_s * 2.0 ** min(self._failures - 1, 16), self._resync_s)
 
     def _is_our_record_held(self) -> bool:
         return self.cluster.fabric_nodes.get(self.node) == self._record(self.cluster)
 
     async def _sync(self) -> None:
         started = time.perf_counter()
-        pending, self._pending = news(self.cluster, self._pending), []
+        pending, self._pending = news(self._policy.cluster, self._pending), []
         if not pending and not self._reread and not self.refused and self._is_our_record_held():
             return  # an API object changed in what means nothing here, such as who has an address
         reread, self._reread = self._reread, False
-        self._policy.apply(pending)
-        # Our own record is the truth for us at once, not only when the API has echoed it.
-        policy = self._policy.apply([Put(self._record(self._policy.cluster))])
-        self.cluster = self._policy.cluster
-        reached = paths(self.cluster, self.node)
-        state = desired_node_state(self.cluster, self.node, reached, policy)
-        loop = asyncio.get_running_loop()
-        applied = await loop.run_in_executor(
-            self._kernel, lambda: self._applier.apply(state, reread=reread)
-        )
-        for what, error in applied.refused.items():
-            if what not in self.refused:
-                _LOG.warning("kernel refused", what=what, error=str(error))
+        state: NodeState | None
+        try:
+            state, applied = await self._make_so(pending, reread=reread)
+        except Exception as error:  # noqa: BLE001 - see docs/design/agent.md: nothing ends the loop
+            _LOG.exception("sync failed")
+            self._start_over(pending)
+            why = KernelError(
+                f"{type(error).__name__}: {error}; this is a defect, please report it"
+            )
+            state, applied = self.state, Applied(writes=0, refused={Refusal(Part.SYNC): why})
+        for what, refusal in applied.refused.items():
+            if what not in self.refused and what.part is not Part.SYNC:
+                _LOG.warning("kernel refused", what=str(what), error=str(refusal))
+        self._failures = self._failures + 1 if applied.refused else 0
         self.syncs += 1
         self.writes += applied.writes
         self.last_sync_s = time.perf_counter() - started
-        if applied.writes:
+        if applied.writes and state is not None:
             _LOG.info(
                 "kernel in step",
                 writes=applied.writes,
@@ -167,3 +211,31 @@ class Reconciler:
         async with self._applied:
             self.state, self.refused = state, applied.refused
             self._applied.notify_all()
+
+    async def _make_so(
+        self, pending: Sequence[Change], *, reread: bool
+    ) -> tuple[NodeState, Applied]:
+        """Return what this node should hold after *pending*, and what came of applying it."""
+        self._policy.apply(pending)
+        # Our own record is the truth for us at once, not only when the API has echoed it.
+        policy = self._policy.apply([Put(self._record(self._policy.cluster))])
+        self.cluster = self._policy.cluster
+        reached = paths(self.cluster, self.node)
+        state = desired_node_state(self.cluster, self.node, reached, policy)
+        loop = asyncio.get_running_loop()
+        applied = await loop.run_in_executor(
+            self._kernel, lambda: self._applier.apply(state, reread=reread)
+        )
+        return state, applied
+
+    def _start_over(self, pending: Sequence[Change]) -> None:
+        """Forget what was computed incrementally: after an exception it may be half done."""
+        cluster = fold(self._policy.cluster, pending)
+        everything: list[Change] = [
+            Put(entity)
+            for collection in COLLECTIONS.values()
+            for entity in getattr(cluster, collection).values()
+        ]
+        self._policy = IncrementalPolicy(self.node)
+        self._pending = everything + self._pending
+        self._reread = True

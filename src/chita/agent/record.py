@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn, Protocol
 
-from chita.agent.facts import OUR_DEVICES, fabric_node
+import msgspec
+
+from chita.agent.facts import fabric_node, is_way_out
 from chita.agent.identity import Identity
-from chita.api.client import ApiClient
-from chita.api.kinds import CHITA
+from chita.api.client import Object
+from chita.api.kinds import CHITA, Resource
+from chita.api.watch import Backoff
 from chita.convert.fabric import fabric_node_object
 from chita.dataplane.netlink.links import Links
-from chita.errors import ApiError, ChitaError, ConflictError, KernelError
+from chita.errors import ChitaError, ConflictError, KernelError
 from chita.model.cluster import ClusterState
 from chita.model.net import Cidr
 from chita.model.node import FabricNode, HostInterface
 from chita.telemetry.log import logger
 
 RETRY_S = 2.0
+LAST_RETRY_S = 30.0
 
 _LINK_LOCAL = Cidr.parse("fe80::/10")
 _LOG = logger("record")
 
 
+class RecordClient(Protocol):
+    """What is needed of `chita.api.client.ApiClient`."""
+
+    async def create(self, obj: Mapping[str, Any]) -> Object:
+        """Store a new object; ConflictError when its name is taken."""
+
+    async def patch(self, resource: Resource, name: str, body: Any) -> Object:
+        """Merge *body* into an object; NotFoundError when there is none."""
+
+
 class OwnRecord:
     """The record as it is now, and the task that tells the API of it.
 
-    It is written when it differs from what was last written, never as a heartbeat.
+    It is written when it differs from what the API has, never as a heartbeat.
     """
 
     def __init__(self, identity: Identity, links: Links) -> None:
@@ -34,7 +49,8 @@ class OwnRecord:
         self._links = links
         self._changed = asyncio.Event()
         self.value: FabricNode | None = None
-        self.published: FabricNode | None = None
+        self.publications = 0
+        """How often it was written."""
         self.interfaces: tuple[HostInterface, ...] = ()
         self.interface_mtu_bytes = 0
         self.read_interfaces()
@@ -48,7 +64,7 @@ class OwnRecord:
         found: list[HostInterface] = []
         mtus: list[int] = []
         for link in self._links.read().values():
-            if link.name.startswith(OUR_DEVICES) or not link.is_up:
+            if not is_way_out(link.name) or not link.is_up:
                 continue
             for held in self._links.read_addresses(link.index):
                 if held.address in _LINK_LOCAL:
@@ -62,35 +78,48 @@ class OwnRecord:
         self.interface_mtu_bytes = min(mtus)
 
     def of(self, cluster: ClusterState) -> FabricNode:
-        """Return the record in *cluster*'s light; a new one wakes the publisher."""
+        """Return the record in *cluster*'s light; one that *cluster* does not have is published.
+
+        So it is too when somebody deleted or changed what the API has. What an earlier agent of
+        this node published is left as it is while it is still true.
+        """
         value = fabric_node(cluster, self._identity, self.interfaces, self.interface_mtu_bytes)
-        if value != self.value:
-            self.value = value
+        if as_published(value) != as_published(cluster.fabric_nodes.get(value.name)):
             self._changed.set()
+        self.value = value
         return value
 
-    async def publish(self, client: ApiClient) -> NoReturn:
+    async def publish(self, client: RecordClient) -> NoReturn:
         """Keep the API's copy current, for ever."""
+        backoff = Backoff(RETRY_S, LAST_RETRY_S)
         while True:
             await self._changed.wait()
             self._changed.clear()
-            value = self.value
-            if value is None or value == self.published:
+            if self.value is None:
                 continue
             try:
-                await _put(client, value)
-            except ApiError as error:
-                _LOG.warning("record not published", why=str(error))
-                await asyncio.sleep(RETRY_S)
-                self._changed.set()
+                await _put(client, self.value)
             except ChitaError as error:
-                _LOG.error("record refused", why=str(error))
+                # Gone between create and patch, not served yet, refused until the Node is there:
+                # whatever it is, without our record nobody reaches our pods.
+                _LOG.warning("record not published", why=str(error))
+                await asyncio.sleep(backoff.next_s())
+                self._changed.set()
             else:
-                self.published = value
-                _LOG.info("record published", location=value.location)
+                backoff.reset()
+                self.publications += 1
+                _LOG.info("record published", location=self.value.location)
 
 
-async def _put(client: ApiClient, value: FabricNode) -> None:
+def as_published(value: FabricNode | None) -> FabricNode | None:
+    """Return what the API has of a record: our devices' names stay here."""
+    if value is None:
+        return None
+    interfaces = tuple(msgspec.structs.replace(held, device="") for held in value.interfaces)
+    return msgspec.structs.replace(value, interfaces=interfaces)
+
+
+async def _put(client: RecordClient, value: FabricNode) -> None:
     obj = fabric_node_object(value)
     try:
         await client.create(obj)

@@ -71,7 +71,7 @@ def agent_status(
         routes=len(state.routes) if state else 0,
         paths=state.paths if state else {},
         peers=peers,
-        refused={what: str(error) for what, error in reconciler.refused.items()},
+        refused={str(what): str(error) for what, error in reconciler.refused.items()},
         problems={"/".join(filter(None, key)): why for key, why in view.problems.items()},
         interrupted=dict(view.interrupted),
         syncs=reconciler.syncs,
