@@ -280,7 +280,6 @@ def process(*arguments: str) -> Iterator[None]:
 async def serve(directory: Path) -> None:
     """Answer CNI calls as the agent does, endpoints in memory."""
     from chita.agent.attachments import Attachments
-    from chita.agent.block_store import ApiBlockStore
     from chita.agent.cni_memory import MemoryEndpoints, MemoryFacts
     from chita.agent.cni_ports import PodFacts
     from chita.agent.cni_server import CniService, CniSettings
@@ -292,6 +291,7 @@ async def serve(directory: Path) -> None:
     from chita.ipam.allocator import Allocator
     from chita.ipam.memory import MemoryBlockStore
     from chita.ipam.store import BlockStore
+    from chita.mirror.block_store import ApiBlockStore
     from chita.model.ippool import IPPool
     from chita.model.net import Cidr
     from chita.model.selector import all_

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chita.agent.block_store import ApiBlockStore
 from chita.api.auth import ApiConfig
 from chita.api.client import ApiClient
 from chita.errors import ConflictError
@@ -21,6 +20,7 @@ from chita.ipam.memory import MemoryBlockStore
 from chita.ipam.objects import IPAMValue
 from chita.ipam.store import BlockStore
 from chita.ipam.swap import swap
+from chita.mirror.block_store import ApiBlockStore
 from chita.model.net import Cidr
 from ipam_stores import no_pause, request
 from server_process import ServerProcess, running_server

@@ -13,7 +13,6 @@ import msgspec
 import chita
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
-from chita.agent.block_store import ApiBlockStore
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
 from chita.agent.healing import keep_healed
@@ -38,6 +37,7 @@ from chita.errors import ApiError, ChitaError
 from chita.fabric.keys import public_key
 from chita.fabric.mtu import vxlan_mtu
 from chita.ipam.allocator import Allocator
+from chita.mirror.block_store import ApiBlockStore
 from chita.mirror.view import ClusterView
 from chita.model.net import Address, Cidr
 from chita.rpc.messages import (

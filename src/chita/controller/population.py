@@ -7,15 +7,8 @@ from typing import Any, Protocol
 from chita.api.kinds import CORE, Resource
 from chita.errors import ParseError
 from chita.ipam.garbage import Live, LivePod
+from chita.mirror.block_store import ListedObjects
 from chita.model.net import Address
-
-
-class ListedObjects(Protocol):
-    """A collection as listed."""
-
-    @property
-    def items(self) -> list[dict[str, Any]]:
-        """The objects."""
 
 
 class Client(Protocol):

@@ -1,6 +1,6 @@
 """Where blocks, affinities and handles are kept: compare-and-swap by version, nothing else.
 
-`memory.MemoryBlockStore` is the fake; ``agent.block_store`` adapts the API client. One contract
+`memory.MemoryBlockStore` is the fake; ``mirror.block_store`` adapts the API client. One contract
 suite runs on both (tests/contract/test_block_store.py).
 """
 
