@@ -40,10 +40,6 @@ from typing import Any
 
 import msgspec
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from benchmarks.nftables import state as node_state
-
 from chita.agent.appliers import NODE_SYSCTLS
 from chita.dataplane.netlink.namespace import inside
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
@@ -53,10 +49,21 @@ from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable
 from chita.dataplane.pod_interface import PodInterface, PodInterfaces
 from chita.dataplane.sysctl import sync_sysctls
-from chita.desired.policy import AddressSet, Match, PolicyRules, PolicyState, Rule
-from chita.model.net import TCP, Address, PortRange
+from chita.desired.policy import (
+    AddressSet,
+    EndpointPolicy,
+    Match,
+    PolicyRules,
+    PolicyState,
+    Rule,
+    TierPolicies,
+)
+from chita.model.net import TCP, Address, Cidr, PortRange
 from chita.model.policy import Action
 
+POLICIES, PODS, SELECTORS, LARGE = 1_000, 110, 500, 20_000
+BIG = "s:big"
+"""20,000 addresses and 20,000 networks; other selectors are 20 addresses each."""
 CLIENT, SERVER = 1, 2
 """Which pods of the state are measured."""
 IPERF_PORT = 5201
@@ -181,8 +188,59 @@ def figures(samples: Mapping[Case, list[Sample]]) -> dict[str, Any]:
 # What stands in the kernel.
 
 
+def policy(number: int) -> PolicyRules:
+    """Return a policy of five ingress rules, none of which allows what is measured."""
+    rules = [
+        Rule(
+            action=Action.ALLOW,
+            protocol=TCP,
+            source=Match(sets=(f"s:{(number + i) % SELECTORS}",)),
+            destination=Match(ports=(PortRange(80 + i, 80 + i), PortRange(443, 443))),
+        )
+        for i in range(4)
+    ]
+    return PolicyRules(ingress=(*rules, Rule(action=Action.ALLOW, source=Match(sets=(BIG,)))))
+
+
+def node_state() -> PolicyState:
+    """Return a node of 110 pods, a hundred of which have ten policies each."""
+    keys = [f"NetworkPolicy/shop/p{number}" for number in range(POLICIES)]
+    each = POLICIES // PODS + 1
+    endpoints = {}
+    for pod in range(PODS):
+        mine = tuple(keys[pod * each : (pod + 1) * each])
+        tier = TierPolicies(tier="default", policies=mine, end=Action.DENY)
+        endpoints[interface(pod)] = EndpointPolicy(
+            interface=interface(pod),
+            endpoint=f"shop/pod-{pod}",
+            addresses=(Address(4, 0x0AF40000 + pod),),
+            ingress=(tier,) if mine else (),
+            profiles=("kns.shop",),
+        )
+    sets = {
+        f"s:{n}": AddressSet(
+            addresses=frozenset(Address(4, 0x0A000000 + n * 64 + i) for i in range(20))
+        )
+        for n in range(SELECTORS)
+    }
+    sets[BIG] = AddressSet(
+        addresses=frozenset(Address(4, 0x0B000000 + i) for i in range(LARGE)),
+        networks=frozenset(Cidr(4, 0x0C000000 + i * 512, 24) for i in range(LARGE)),
+    )
+    return PolicyState(
+        endpoints=endpoints,
+        policies={key: policy(number) for number, key in enumerate(keys)},
+        profiles={
+            "kns.shop": PolicyRules(
+                ingress=(Rule(action=Action.ALLOW),), egress=(Rule(action=Action.ALLOW),)
+            )
+        },
+        address_sets=sets,
+    )
+
+
 def policies_state() -> PolicyState:
-    """Return the node of benchmarks/nftables.py, whose two pods may talk by their last rules."""
+    """Return the node's state; its two measured pods may talk by their last rules."""
 
     base = node_state()
     client, server = (base.endpoints[interface(pod)] for pod in (CLIENT, SERVER))
