@@ -1,228 +1,79 @@
-"""How long computing the policy of a node takes, from scratch and after one change.
+"""What policy costs on a node: from parsed objects to NodeState, and what each change costs then.
 
-Usage: ``python benchmarks/compute.py [PODS POLICIES LOCAL [REPEATS]]``; prints JSON. The world has
-the shape that Felix is measured with: every application has pods on the measured node, a policy
-per application and more, five rules each, selectors with one equality at least.
+    python benchmarks/compute.py                  every input; JSON on the standard output
+    python benchmarks/compute.py world_g ...      only those named
+
+Each input is measured in a process of its own, for its peak of resident memory (``VmHWM``, which
+counts the interpreter and the input too). Nothing here touches the kernel or the network. A figure
+counts only if the state kept from changes equals the one computed from scratch at the end.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import felix_inputs
 import msgspec
+import world_g
+from world_g import WorldG, entity
 
 from chita.compute.evaluate import Evaluator
 from chita.compute.flow import Flow
 from chita.compute.incremental import IncrementalPolicy
+from chita.compute.node import desired_node_state
 from chita.compute.policy import policy_state
-from chita.model.cluster import COLLECTIONS, Change, ClusterState, Entity, Put, Remove, fold
-from chita.model.endpoint import Profile, WorkloadEndpoint
-from chita.model.labels import (
-    NAME,
-    NAMESPACE,
-    NAMESPACE_PREFIX,
-    ORCHESTRATOR,
-    namespace_profile,
-)
-from chita.model.net import TCP, UDP, Address, Cidr, PortRange
-from chita.model.policy import (
-    Action,
-    Direction,
-    EntityRule,
-    Policy,
-    PolicyKind,
-    Rule,
-)
-from chita.model.selector import Selector, all_, and_, equals, in_
+from chita.desired.node_state import NodeState
+from chita.model.cluster import Change, ClusterState, Entity, Put, Remove, fold
+from chita.model.endpoint import WorkloadEndpoint
+from chita.model.net import TCP
+from chita.model.policy import Policy
 
-NODE = "measured"
-APPS = 100
-NAMESPACES = 100
+SUSTAINED_S = 5.0
+"""How long updates are kept up; the first computation's leftovers are long gone by then."""
+
+Figures = dict[str, object]
 
 
-def namespace_of(pod: int) -> str:
-    return f"ns-{pod // 100 % NAMESPACES:03d}"
+def world_g_figures() -> Figures:
+    """Return figures of 10,000 pods, 200 of them local, and 1,000 policies."""
+    world = WorldG()
+    kept, figures = first_state(world.entities(), world.node)
+    figures["change_ms"] = change_figures(kept, world_changes(world, 200), world.node)
+    figures["everybody_ms"] = change_figures(kept, everybody_changes(20), world.node)
+    check(kept, world.node)
+    return figures
 
 
-def profile(number: int, team: int | None = None) -> Profile:
-    """Return the profile of namespace *number*."""
-    name = f"ns-{number:03d}"
-    labels = {
-        NAME: name,
-        "team": f"team-{number % 10 if team is None else team}",
-        "env": ("prod", "stage", "dev")[number % 3],
-    }
-    allow = (Rule(action=Action.ALLOW),)
-    return Profile(
-        name=namespace_profile(name),
-        labels_to_apply={NAMESPACE_PREFIX + key: value for key, value in labels.items()},
-        ingress=allow,
-        egress=allow,
-    )
+def large_figures() -> Figures:
+    """Return figures of 100,000 pods and 2,000 policies."""
+    world = WorldG(pods=100_000, policies=2_000)
+    kept, figures = first_state(world.entities(), world.node)
+    figures["change_ms"] = change_figures(kept, world_changes(world, 100), world.node)
+    figures["updates_per_s"] = sustained(kept, world)
+    check(kept, world.node)
+    return figures
 
 
-def pod(number: int, pods: int, local: int, version: str | None = None) -> WorkloadEndpoint:
-    """Return pod *number*; *local* of all are on the measured node."""
-    namespace = namespace_of(number)
-    return WorkloadEndpoint(
-        namespace=namespace,
-        name=f"pod-{number:05d}",
-        node=NODE if number * 7919 % pods < local else f"node-{number % 50:03d}",
-        interface=f"cali{number:06d}",
-        labels={
-            "app": f"app-{number % APPS}",
-            "tier": ("frontend", "backend", "db")[number % 3],
-            "version": version or f"v{number // 100 % 5}",
-            "group": f"g-{number % 1000}",
-            "pod-template-hash": f"h{number % 2500:04d}",
-            NAMESPACE: namespace,
-            ORCHESTRATOR: "k8s",
-        },
-        addresses=(Address(4, (10 << 24) + (65 << 16) + number),),
-        profiles=(namespace_profile(namespace),),
-    )
+def network_set_figures() -> Figures:
+    """Return figures of Felix's input of 1,000 network sets, each with a policy."""
+    return first_state(felix_inputs.network_sets(10_000, 1_000), felix_inputs.LOCAL)[1]
 
 
-def policy(number: int, port: int = 8080) -> Policy:
-    """Return policy *number*, of five rules."""
-
-    def app(offset: int) -> Selector:
-        return equals("app", f"app-{(number + offset) % APPS}")
-
-    def one_port(first: int, last: int = 0) -> tuple[PortRange, ...]:
-        return (PortRange(first, last or first),)
-
-    allow, deny = Action.ALLOW, Action.DENY
-    several = in_("app", [f"app-{(number + 2) % APPS}", f"app-{(number + 3) % APPS}"])
-    team = equals(f"{NAMESPACE_PREFIX}team", f"team-{number % 10}")
-    nets = (Cidr.parse(f"10.200.{number % 256}.0/24"), Cidr.parse(f"192.168.{number % 256}.0/24"))
-    return Policy(
-        kind=PolicyKind.GLOBAL_NETWORK_POLICY,
-        namespace="",
-        name=f"pol-{number:05d}",
-        order=1000.0 + number,
-        selector=app(0),
-        types=frozenset(Direction),
-        ingress=(
-            Rule(
-                action=allow,
-                protocol=TCP,
-                source=EntityRule(selector=and_(app(1), equals("tier", "frontend"))),
-                destination=EntityRule(ports=one_port(port) + one_port(8443)),
-            ),
-            Rule(
-                action=allow,
-                protocol=TCP,
-                source=EntityRule(selector=and_(several, team)),
-                destination=EntityRule(ports=one_port(1024, 2048)),
-            ),
-            Rule(
-                action=allow,
-                protocol=UDP,
-                source=EntityRule(nets=nets),
-                destination=EntityRule(ports=one_port(53)),
-            ),
-        ),
-        egress=(
-            Rule(
-                action=allow,
-                protocol=TCP,
-                destination=EntityRule(
-                    selector=and_(app(7), equals("version", f"v{number % 5}")),
-                    ports=one_port(5432),
-                ),
-            ),
-            Rule(
-                action=deny,
-                protocol=TCP,
-                destination=EntityRule(
-                    selector=equals("group", f"g-{number}"), ports=one_port(9000)
-                ),
-            ),
-        ),
-    )
+def marker_figures() -> Figures:
+    """Return figures of Felix's input of 250,000 endpoints and 10,000 policies."""
+    return first_state(felix_inputs.marker_policies(250_000, 10_000), felix_inputs.LOCAL)[1]
 
 
-def world(pods: int, policies: int, local: int) -> ClusterState:
-    """Return the cluster to compute for."""
-    entities: list[Entity] = [profile(number) for number in range(NAMESPACES)]
-    entities += [policy(number) for number in range(policies)]
-    entities += [pod(number, pods, local) for number in range(pods)]
-    return fold(ClusterState(), map(Put, entities))
-
-
-def global_policy() -> Policy:
-    """Return a policy that applies to every pod and names every pod as a peer."""
-    return Policy(
-        kind=PolicyKind.GLOBAL_NETWORK_POLICY,
-        namespace="",
-        name="everybody",
-        order=1.0,
-        selector=all_(),
-        types=frozenset(Direction),
-        ingress=(Rule(action=Action.PASS, source=EntityRule(selector=all_())),),
-    )
-
-
-def changes(pods: int, policies: int, local: int, repeats: int) -> Iterator[tuple[str, Change]]:
-    """Yield changes of every kind; each is undone by a later one."""
-    for i in range(repeats):
-        number, which = i * 31 % pods, i * 17 % policies
-        old = pod(number, pods, local)
-        yield "pod removed", Remove(WorkloadEndpoint, old.key)
-        yield "pod added", Put(old)
-        yield "pod labels", Put(pod(number, pods, local, version=f"v{i % 3}-new"))
-        yield "pod labels", Put(old)
-        yield "policy rules", Put(policy(which, port=9090))
-        yield "policy removed", Remove(Policy, policy(which).key)
-        yield "policy added", Put(policy(which))
-        yield "global policy added", Put(global_policy())
-        yield "global policy removed", Remove(Policy, global_policy().key)
-        yield "namespace labels", Put(profile(i % NAMESPACES, team=(i + 3) % 10))
-        yield "namespace labels", Put(profile(i % NAMESPACES))
-
-
-def timed_ms(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return (time.perf_counter() - start) * 1e3
-
-
-def percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-def measure_changes(
-    cluster: ClusterState, pods: int, policies: int, local: int, repeats: int
-) -> dict[str, dict[str, float]]:
-    """Return milliseconds by kind of change, and over all."""
-    kept = IncrementalPolicy(NODE)
-    start = [Put(each) for name in COLLECTIONS.values() for each in getattr(cluster, name).values()]
-    first = timed_ms(lambda: kept.apply(start))
-    samples: dict[str, list[float]] = {"all": []}
-    for kind, change in changes(pods, policies, local, repeats):
-        taken = timed_ms(lambda change=change: kept.apply([change]))  # type: ignore[misc]
-        samples.setdefault(kind, []).append(taken)
-        samples["all"].append(taken)
-    if kept.state != policy_state(kept.cluster, NODE):
-        raise SystemExit("incremental differs from scratch: no figure of it counts")
-    figures = {
-        kind: {
-            "median": round(percentile(values, 0.5), 3),
-            "p99": round(percentile(values, 0.99), 3),
-            "max": round(max(values), 3),
-        }
-        for kind, values in samples.items()
-    }
-    return {"first": {"all": round(first, 1)}, **figures}
-
-
-def measure_flows(count: int) -> dict[str, float]:
+def flow_figures(count: int = 100_000) -> Figures:
     """Return seconds for *count* flows between 1,000 pods under 500 policies."""
-    cluster = world(1000, 500, 100)
+    world = WorldG(pods=1_000, local=100, policies=500)
+    cluster = fold(ClusterState(), map(Put, world.entities()))
     addresses = [each.addresses[0] for each in cluster.workloads.values()]
     ports = (53, 1500, 5432, 8080, 9000)
     flows = [
@@ -246,24 +97,138 @@ def measure_flows(count: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    pods, policies, local, repeats = (
-        int(each) for each in (sys.argv[1:] + ["2000", "500", "200", "50"][len(sys.argv) - 1 :])
-    )
-    cluster = world(pods, policies, local)
-    scratch = [timed_ms(lambda: policy_state(cluster, NODE)) for _ in range(3)]
-    state = policy_state(cluster, NODE)
-    result = {
-        "pods": pods,
-        "policies": policies,
-        "local": local,
+def first_state(entities: Iterable[Entity], node: str) -> tuple[IncrementalPolicy, Figures]:
+    """Return the policy of *entities* on *node*, and what the way from them to NodeState cost."""
+    changes: list[Change] = [Put(each) for each in entities]
+    before_mb = resident_mb("VmRSS")
+    start = time.perf_counter()
+    kept = IncrementalPolicy(node)
+    state = node_state(kept, changes, node).policy
+    taken = time.perf_counter() - start
+    return kept, {
+        "objects": len(changes),
         "sets": len(state.address_sets) + len(state.port_sets),
-        "bytes": len(msgspec.msgpack.encode(state, enc_hook=str)),
-        "scratch_ms": round(min(scratch), 1),
-        "change_ms": measure_changes(cluster, pods, policies, local, repeats),
-        "evaluate": measure_flows(100_000),
+        "policies": len(state.policies),
+        "first_s": round(taken, 3),
+        "input_mb": before_mb,
+        "peak_mb": resident_mb("VmHWM"),
     }
-    print(json.dumps(result, indent=2))
+
+
+def node_state(kept: IncrementalPolicy, changes: Iterable[Change], node: str) -> NodeState:
+    """Return what *node* should hold after *changes*; no other node is reached here."""
+    policy = kept.apply(changes)
+    return desired_node_state(kept.cluster, node, {}, policy)
+
+
+def resident_mb(field: str) -> float:
+    """Return a size of this process from /proc, in MB of 1,000,000 bytes."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return round(int(found[1]) * 1024 / 1e6, 1)
+
+
+def world_changes(world: WorldG, repeats: int) -> Iterator[tuple[str, Change]]:
+    """Yield *repeats* changes of every kind; each is undone by a later one."""
+    local = [number for number in range(world.pods) if world.is_local(number)]
+    remote = [number for number in range(world.pods) if not world.is_local(number)]
+    for i in range(repeats // 2):
+        for where, numbers in (("local", local), ("remote", remote)):
+            number = numbers[i * 31 % len(numbers)]
+            old = entity(world.pod(number))
+            assert isinstance(old, WorkloadEndpoint)
+            yield f"pod removed, {where}", Remove(WorkloadEndpoint, old.key)
+            yield f"pod added, {where}", Put(old)
+            yield f"pod labels, {where}", Put(entity(world.pod(number, version=f"v{i % 3}-new")))
+            yield f"pod labels, {where}", Put(old)
+        which = i * 17 % world.policies
+        usual = entity(world_g.policy(which))
+        yield "policy changed", Put(entity(world_g.policy(which, port_offset=1)))
+        yield "policy changed", Put(usual)
+        yield "policy removed", Remove(Policy, usual.key)
+        yield "policy added", Put(usual)
+        namespace = i % world_g.NAMESPACES
+        yield "namespace labels", Put(entity(world_g.profile(namespace, team=(i + 3) % 10)))
+        yield "namespace labels", Put(entity(world_g.profile(namespace)))
+
+
+def everybody_changes(repeats: int) -> Iterator[tuple[str, Change]]:
+    """Yield a policy that applies to every pod and names every pod, coming and going."""
+    resource = world_g.policy(0)
+    resource["metadata"]["name"] = "everybody"
+    resource["spec"] |= {
+        "order": 1,
+        "selector": "all()",
+        "ingress": [{"action": "Pass", "source": {"selector": "all()"}}],
+        "egress": [],
+    }
+    everybody = entity(resource)
+    for _ in range(repeats):
+        yield "policy added", Put(everybody)
+        yield "policy removed", Remove(Policy, everybody.key)
+
+
+def change_figures(
+    kept: IncrementalPolicy, changes: Iterable[tuple[str, Change]], node: str
+) -> dict[str, dict[str, float]]:
+    """Return milliseconds to the new NodeState by kind of change, and over all."""
+    samples: dict[str, list[float]] = {"all": []}
+    for kind, change in changes:
+        start = time.perf_counter()
+        node_state(kept, [change], node)
+        taken = (time.perf_counter() - start) * 1e3
+        samples.setdefault(kind, []).append(taken)
+        samples["all"].append(taken)
+    return {kind: spread(values) for kind, values in samples.items()}
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+
+    def at(share: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 3)
+
+    return {"median": at(0.5), "p99": at(0.99), "max": round(ordered[-1], 3)}
+
+
+def sustained(kept: IncrementalPolicy, world: WorldG) -> float:
+    """Return how many pods a second can change, each computed by itself."""
+    changes: list[Change] = []
+    for number in range(0, world.pods, 97):
+        changes += [Put(entity(world.pod(number, version="new"))), Put(entity(world.pod(number)))]
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SUSTAINED_S:
+        kept.apply([changes[done % len(changes)]])
+        done += 1
+    return round(done / (time.perf_counter() - start))
+
+
+def check(kept: IncrementalPolicy, node: str) -> None:
+    if kept.state != policy_state(kept.cluster, node):
+        raise SystemExit("kept from changes differs from scratch: no figure of it counts")
+
+
+INPUTS: dict[str, Callable[[], Figures]] = {
+    "world_g": world_g_figures,
+    "large": large_figures,
+    "felix_network_sets": network_set_figures,
+    "felix_markers": marker_figures,
+    "flows": flow_figures,
+}
+
+
+def measured(name: str) -> object:
+    """Return the figures of input *name*, from a process of its own."""
+    command = [sys.executable, __file__, "--here", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return msgspec.json.decode(done.stdout)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--here"]:
+        print(json.dumps(INPUTS[sys.argv[2]]()))
+    else:
+        print(json.dumps({name: measured(name) for name in sys.argv[1:] or INPUTS}, indent=2))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from chita.compute.classes import LabelClass
-from chita.compute.endpoints import Peer
+from chita.compute.endpoints import OtherPeer, Peer
 from chita.desired.policy import AddressSet, PortMember, PortSet
 from chita.model.net import collapse
 from chita.model.policy import ServiceRef
@@ -15,9 +16,11 @@ from chita.model.service import EndpointSlice
 def address_set(classes: Iterable[LabelClass[Peer]]) -> AddressSet:
     """Return the addresses of the members of *classes*; an address that several have is one."""
     members = [member for each in classes for member in each.members.values()]
-    networks = [net for member in members for net in member.networks]
+    networks = [
+        net for member in members if isinstance(member, OtherPeer) for net in member.networks
+    ]
     return AddressSet(
-        addresses=frozenset([address for member in members for address in member.addresses]),
+        addresses=frozenset(chain.from_iterable([member.addresses for member in members])),
         networks=frozenset(collapse(networks)) if networks else frozenset(),
     )
 

@@ -39,11 +39,13 @@ class LabelClass(Generic[T]):
     Attributes:
         labels: what selectors see; never changed in place.
         members: by their keys.
+        identity: what its members have in common; of several, the first one's.
     """
 
-    __slots__ = ("labels", "members")
+    __slots__ = ("identity", "labels", "members")
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, identity: Identity, labels: Labels) -> None:
+        self.identity = identity
         self.labels = labels
         self.members: dict[str, T] = {}
 
@@ -77,7 +79,7 @@ def classify(
         found = by_identity.get(its)
         if found is None:
             seen = {k: v for k, v in effective_labels(its, applied).items() if k in keys}
-            found = by_labels.setdefault(frozenset(seen.items()), LabelClass(seen))
+            found = by_labels.setdefault(frozenset(seen.items()), LabelClass(its, seen))
             by_identity[its] = found
         found.members[key] = member
     return list(by_labels.values())
@@ -96,17 +98,38 @@ class ClassIndex(Generic[T]):
         """Know *each* by its labels of now."""
         self._all[each] = None
         for key, value in each.labels.items():
-            self._by_key.setdefault(key, {}).setdefault(value, {})[each] = None
+            self._put(key, value, each)
 
     def discard(self, each: LabelClass[T]) -> None:
         """Forget *each*, whose labels must be those it was added with."""
         self._all.pop(each, None)
         for key, value in each.labels.items():
-            values = self._by_key.get(key, {})
-            having = values.get(value, {})
-            having.pop(each, None)
-            if not having:
-                values.pop(value, None)
+            self._drop(key, value, each)
+
+    def relabel(self, each: LabelClass[T], labels: Labels, keys: Iterable[str]) -> None:
+        """Know *each*, which is here, by *labels* from now on; they differ under *keys* only."""
+        for key in keys:
+            if key in each.labels:
+                self._drop(key, each.labels[key], each)
+            if key in labels:
+                self._put(key, labels[key], each)
+        each.labels = labels
+
+    def _put(self, key: str, value: str, each: LabelClass[T]) -> None:
+        values = self._by_key.get(key)
+        if values is None:
+            values = self._by_key[key] = {}
+        having = values.get(value)
+        if having is None:
+            having = values[value] = {}
+        having[each] = None
+
+    def _drop(self, key: str, value: str, each: LabelClass[T]) -> None:
+        values = self._by_key[key]
+        having = values[value]
+        del having[each]
+        if not having:
+            del values[value]
 
     def count(self, key: str, restriction: Restriction) -> int | None:
         """Return how many classes fulfil *restriction* of *key*; None when it cannot tell."""
@@ -120,10 +143,11 @@ class ClassIndex(Generic[T]):
     def selected(self, selector: Selector) -> list[LabelClass[T]]:
         """Return the classes that *selector* matches."""
         predicate = compile_selector(selector)
-        return [each for each in self._candidates(selector) if predicate(each.labels)]
+        having = self.having(sharpest(restrictions(selector), self))
+        return [each for each in having if predicate(each.labels)]
 
-    def _candidates(self, selector: Selector) -> Iterable[LabelClass[T]]:
-        best = sharpest(restrictions(selector), self)
+    def having(self, best: tuple[str, Restriction] | None) -> Iterable[LabelClass[T]]:
+        """Return the classes that fulfil a restriction of a key; all where there is none."""
         if best is None:
             return self._all
         key, restriction = best

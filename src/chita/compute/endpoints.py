@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from chita.desired.policy import EndpointPolicy, TierPolicies
@@ -12,11 +10,9 @@ from chita.model.endpoint import HostEndpoint, NamedPort, NetworkSet, WorkloadEn
 from chita.model.net import Address, Cidr
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything with labels and addresses that a rule's selector can find."""
+class OtherPeer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule's selector can find besides workloads, which are peers as they are."""
 
-    key: str
-    """Unique among peers: the kind's initial and the entity's own key."""
     labels: dict[str, str]
     profiles: tuple[str, ...]
     addresses: tuple[Address, ...] = ()
@@ -25,47 +21,49 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[NamedPort, ...] = ()
 
 
+Peer = WorkloadEndpoint | OtherPeer
+"""Anything with labels and addresses that a rule's selector can find."""
+
 PeerEntity = WorkloadEndpoint | HostEndpoint | NetworkSet
 
 
 def peer_key(type_: type, key: str) -> str:
-    """Return the key of the peer that an entity of *type_* under *key* is."""
-    return f"{type_.__name__}:{key}"
+    """Return what an entity of *type_* under *key* is kept under among peers.
+
+    No name has a colon, so that keys of workloads can be what they are.
+    """
+    return key if type_ is WorkloadEndpoint else f"{type_.__name__}:{key}"
 
 
 def peer_of(entity: PeerEntity) -> Peer:
     """Return how rules see *entity*; a host endpoint has only its expected addresses (v3 2.10)."""
-    key = peer_key(type(entity), entity.key)
     match entity:
+        case WorkloadEndpoint():
+            return entity
         case NetworkSet():
-            return Peer(
-                key=key,
+            return OtherPeer(
                 labels=entity.labels,
                 profiles=entity.profiles,
                 addresses=tuple([net.address for net in entity.nets if net.is_host]),
                 networks=tuple([net for net in entity.nets if not net.is_host]),
             )
         case HostEndpoint():
-            addresses = entity.expected_addresses
-        case WorkloadEndpoint():
-            addresses = entity.addresses
-    return Peer(
-        key=key,
-        labels=entity.labels,
-        profiles=entity.profiles,
-        addresses=addresses,
-        ports=entity.ports,
-    )
+            return OtherPeer(
+                labels=entity.labels,
+                profiles=entity.profiles,
+                addresses=entity.expected_addresses,
+                ports=entity.ports,
+            )
 
 
-def peers(cluster: ClusterState) -> Iterator[Peer]:
-    """Yield all peers of *cluster*."""
-    for workload in cluster.workloads.values():
-        yield peer_of(workload)
-    for host_endpoint in cluster.host_endpoints.values():
-        yield peer_of(host_endpoint)
-    for network_set in cluster.network_sets.values():
-        yield peer_of(network_set)
+def peers(cluster: ClusterState) -> dict[str, Peer]:
+    """Return all peers of *cluster* by their keys."""
+    found: dict[str, Peer] = dict(cluster.workloads)
+    for key, host_endpoint in cluster.host_endpoints.items():
+        found[peer_key(HostEndpoint, key)] = peer_of(host_endpoint)
+    for key, network_set in cluster.network_sets.items():
+        found[peer_key(NetworkSet, key)] = peer_of(network_set)
+    return found
 
 
 def local_workloads(cluster: ClusterState, node: str) -> dict[str, WorkloadEndpoint]:

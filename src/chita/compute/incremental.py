@@ -7,16 +7,17 @@ states may skip by identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
-from chita.compute.endpoints import peer_key, peer_of
+from chita.compute.endpoints import PeerEntity, peer_key, peer_of
 from chita.compute.live_endpoints import LiveEndpoints
 from chita.compute.live_sets import LiveSets, overlay
 from chita.compute.policy import cluster_networks, masquerade_sources, resolve_policy
 from chita.compute.rules import ResolvedRules, resolve_rules
 from chita.desired.policy import PolicyRules, PolicyState
-from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, fold
+from chita.model.cluster import Change, ClusterState, latest, with_latest
 from chita.model.endpoint import HostEndpoint, NetworkSet, Profile, WorkloadEndpoint
 from chita.model.ippool import IPPool
 from chita.model.node import Node
@@ -75,67 +76,61 @@ class IncrementalPolicy:
 
     def apply(self, changes: Iterable[Change]) -> PolicyState:
         """Return the policy after *changes*, in order; the same object when nothing changed."""
-        changes = list(changes)
-        self.cluster = fold(self.cluster, changes)
-        touched = {
-            (type(change.entity), change.entity.key)
-            if isinstance(change, Put)
-            else (change.type, change.key)
-            for change in changes
-        }
-        for type_, key in touched:
-            self._take(type_, key)
+        found = latest(changes)
+        self.cluster = with_latest(self.cluster, found)
+        for type_, news in found.items():
+            self._take(type_, news)
         self._endpoints.refresh()
-        names = {type_: {key for of, key in touched if of is type_} for type_ in (Policy, Profile)}
+        names = {type_: found.get(type_, {}).keys() for type_ in (Policy, Profile)}
         self._policies.refresh(self._endpoints.policies, names[Policy])
         self._profiles.refresh(self._endpoints.profiles.keys(), names[Profile])
+        # Peers after rules: then it is known by which labels they are told apart.
+        for type_ in (WorkloadEndpoint, HostEndpoint, NetworkSet):
+            self._take_peers(type_, found.get(type_, {}))
         self._sets.refill()
         self.state = self._assembled()
         return self.state
 
-    def _take(self, type_: type, key: str) -> None:
-        """Take in what the cluster now has of *type_* under *key*."""
-        entity = getattr(self.cluster, COLLECTIONS[type_]).get(key)
-        match entity:
-            case WorkloadEndpoint() | HostEndpoint() | NetworkSet():
-                self._sets.peers.put_member(peer_key(type_, key), peer_of(entity))
-                if isinstance(entity, WorkloadEndpoint):
-                    self._take_workload(entity)
-            case Profile():
-                self._sets.peers.put_profile(key, entity.labels_to_apply)
-                self._endpoints.selection.put_profile(key, entity.labels_to_apply)
-            case Policy():
-                self._endpoints.put_policy(entity)
-            case EndpointSlice():
-                self._sets.put_slice(entity)
-            case None:
-                self._forget(type_, key)
-            case _:
-                pass
-        if type_ is Tier:
+    def _take(self, type_: type, news: Mapping[str, Any]) -> None:
+        """Take in what there is now of *type_* under each key; None: nothing."""
+        if type_ is WorkloadEndpoint:
+            self._take_workloads(news)
+        elif type_ is Profile:
+            for name, profile in news.items():
+                labels = None if profile is None else profile.labels_to_apply
+                self._sets.peers.put_profile(name, labels)
+                self._endpoints.selection.put_profile(name, labels)
+        elif type_ is Policy:
+            self._take_policies(news)
+        elif type_ is EndpointSlice:
+            for key, each in news.items():
+                self._sets.put_slice(key, each)
+        elif type_ is Tier:
             self._endpoints.put_tiers(self.cluster.tiers)
-        if type_ in {IPPool, Node, Settings}:
+        elif type_ in {IPPool, Node, Settings}:
             self._networks_changed = True
 
-    def _take_workload(self, workload: WorkloadEndpoint) -> None:
-        if workload.node == self._node:
-            self._endpoints.put_workload(workload)
-        else:
-            self._endpoints.remove_workload(workload.key)
+    def _take_workloads(self, news: Mapping[str, WorkloadEndpoint | None]) -> None:
+        for key, workload in news.items():
+            if workload is not None and workload.node == self._node:
+                self._endpoints.put_workload(workload)
+            else:
+                self._endpoints.remove_workload(key)
 
-    def _forget(self, type_: type, key: str) -> None:
-        """Forget what was of *type_* under *key*."""
-        if type_ in {WorkloadEndpoint, HostEndpoint, NetworkSet}:
-            self._sets.peers.remove_member(peer_key(type_, key))
-        if type_ is WorkloadEndpoint:
-            self._endpoints.remove_workload(key)
-        elif type_ is Profile:
-            self._sets.peers.remove_profile(key)
-            self._endpoints.selection.remove_profile(key)
-        elif type_ is Policy:
-            self._endpoints.remove_policy(key)
-        elif type_ is EndpointSlice:
-            self._sets.remove_slice(key)
+    def _take_policies(self, news: Mapping[str, Policy | None]) -> None:
+        for key, policy in news.items():
+            if policy is None:
+                self._endpoints.remove_policy(key)
+            else:
+                self._endpoints.put_policy(policy)
+
+    def _take_peers(self, type_: type, news: Mapping[str, PeerEntity | None]) -> None:
+        peers = self._sets.peers
+        for key, entity in news.items():
+            if entity is None:
+                peers.remove_member(peer_key(type_, key))
+            else:
+                peers.put_member(peer_key(type_, key), peer_of(entity))
 
     def _resolve_policy(self, key: str) -> ResolvedRules | None:
         policy = self.cluster.policies.get(key)

@@ -47,22 +47,19 @@ class LiveSets:
         self._slices: dict[ServiceRef, dict[str, EndpointSlice]] = {}
         self._services: dict[str, ServiceRef] = {}
         self._stale: set[str] = set()
+        self._unplaced: dict[str, Selector] = {}
 
-    def put_slice(self, each: EndpointSlice) -> None:
-        """*each* exists now, whatever was under its key before."""
-        self.remove_slice(each.key)
-        service = slice_service(each)
-        self._services[each.key] = service
-        self._slices.setdefault(service, {})[each.key] = each
-        self._stale.update(self._readers.get(service, ()))
-
-    def remove_slice(self, key: str) -> None:
-        """No EndpointSlice is under *key* any more."""
-        service = self._services.pop(key, None)
-        if service is not None:
-            del self._slices[service][key]
-            if not self._slices[service]:
-                del self._slices[service]
+    def put_slice(self, key: str, each: EndpointSlice | None) -> None:
+        """*each* is under *key* now, whatever was before; None: nothing."""
+        old = self._services.pop(key, None)
+        if old is not None:
+            del self._slices[old][key]
+            if not self._slices[old]:
+                del self._slices[old]
+            self._stale.update(self._readers.get(old, ()))
+        if each is not None:
+            service = self._services[key] = slice_service(each)
+            self._slices.setdefault(service, {})[key] = each
             self._stale.update(self._readers.get(service, ()))
 
     def use(self, uses: Iterable[Mapping[str, SetSource]]) -> None:
@@ -73,14 +70,12 @@ class LiveSets:
             new.update((name, each) for name, each in sources.items() if name not in self._sources)
         self._sources |= new
         self._stale |= new.keys()
-        selectors: dict[str, Selector] = {}
         for name, source in new.items():
-            self._readers.setdefault(_origin(source), {})[name] = None
-            if isinstance(source, Selected | SelectedPorts):
-                selectors[uid(source.selector)] = source.selector
-        self.peers.mention(frozenset().union(*map(mentioned_keys, selectors.values())))
-        for origin, selector in selectors.items():
-            self.peers.put_selector(origin, selector)
+            origin = _origin(source)
+            self._readers.setdefault(origin, {})[name] = None
+            if isinstance(source, Selected | SelectedPorts) and isinstance(origin, str):
+                self._unplaced[origin] = source.selector
+        self.peers.mention(frozenset().union(*map(mentioned_keys, self._unplaced.values())))
 
     def release(self, sources: Iterable[str]) -> None:
         """Count one use less of each set named; what nobody uses is gone."""
@@ -93,11 +88,15 @@ class LiveSets:
                 del self._readers[origin][name]
                 if not self._readers[origin]:
                     del self._readers[origin]
-                    if isinstance(origin, str):
+                    if isinstance(origin, str) and self._unplaced.pop(origin, None) is None:
                         self.peers.remove_selector(origin)
 
     def refill(self) -> None:
         """Make the sets hold what they should, touching those only whose origin changed."""
+        # Not before peers are there: a selector is indexed by the pair that fewest of them have.
+        for origin, selector in self._unplaced.items():
+            self.peers.put_selector(origin, selector)
+        self._unplaced.clear()
         stale, self._stale = self._stale, set()
         for origin in self.peers.take_changes().selectors:
             stale.update(self._readers.get(origin, ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chita.compute.policy import policy_state
-from chita.compute.routes import node_routes
+from chita.compute.routes import endpoint_routes, node_routes
 from chita.compute.tunnels import node_vxlan, node_wireguard
 from chita.desired.node_state import NodeState
 from chita.desired.paths import Path
@@ -24,10 +24,12 @@ def desired_node_state(
     *paths* come from ``chita.fabric.path``; *policy* is what an IncrementalPolicy kept, or None to
     compute it from scratch.
     """
+    if policy is None:
+        policy = policy_state(cluster, local)
     return NodeState(
         node=local,
-        policy=policy_state(cluster, local) if policy is None else policy,
-        routes=node_routes(cluster, local, paths),
+        policy=policy,
+        routes=node_routes(cluster, local, paths) | endpoint_routes(policy.endpoints),
         vxlan=node_vxlan(cluster, local, paths),
         wireguard=node_wireguard(cluster, local, paths),
         paths=dict(paths),

@@ -144,7 +144,7 @@ def _sets(
         for source in sources.values()
         if isinstance(source, Selected | SelectedPorts)
     }
-    classes = classify({peer.key: peer for peer in peers(cluster)}, _keys(selectors), applied)
+    classes = classify(peers(cluster), _keys(selectors), applied)
     index = ClassIndex(classes)
     selected: dict[Selector, list[LabelClass[Peer]]] = {
         selector: index.selected(selector) for selector in selectors

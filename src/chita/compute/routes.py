@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from chita.desired.paths import Path, PathKind
+from chita.desired.policy import EndpointPolicy
 from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr
@@ -32,7 +33,7 @@ def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
 
 
 def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> dict[Cidr, Route]:
-    """Return the routes *local* holds in its own table, by destination.
+    """Return the routes *local* holds in its own table besides `endpoint_routes`, by destination.
 
     A block of its own is a blackhole: a pod's /32 or /128 is more specific and wins, and an address
     that no pod has is dropped here, not bounced off the default gateway (RFC 4632 section 5.1, rule
@@ -47,11 +48,16 @@ def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) ->
     for name, path in paths.items():
         for dst in networks.get(name, ()):
             routes[dst] = _route(cluster, here, local, path, dst)
-    for workload in cluster.workloads.values():
-        if workload.node == local:
-            for address in workload.addresses:
-                dst = Cidr.of(address)
-                routes[dst] = OnDevice(dst=dst, device=workload.interface)
+    return routes
+
+
+def endpoint_routes(endpoints: Mapping[str, EndpointPolicy]) -> dict[Cidr, Route]:
+    """Return the routes to the addresses of a node's own *endpoints*, which stand by interface."""
+    routes: dict[Cidr, Route] = {}
+    for interface, endpoint in endpoints.items():
+        for address in endpoint.addresses:
+            dst = Cidr.of(address)
+            routes[dst] = OnDevice(dst=dst, device=interface)
     return routes
 
 

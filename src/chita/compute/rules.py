@@ -84,6 +84,8 @@ class Side(Enum):
     DESTINATION = "destination"
 
 
+_ANY_ENTITY = EntityRule()
+_ANY_MATCH = Match()
 _NOTHING = Selected(not_(all_()))
 """An empty set: in a rule that must match it, it stands for *never*."""
 
@@ -124,16 +126,18 @@ def _families(rule: model.Rule) -> set[Family]:
     included (v3 2.5, edge case 6).
     """
     families: set[Family] = {4, 6} if rule.family is None else {rule.family}
-    for entity in (rule.source, rule.destination):
-        for nets in (entity.nets, entity.not_nets):
-            if nets:
-                families &= {net.family for net in nets}
+    source, destination = rule.source, rule.destination
+    for nets in (source.nets, source.not_nets, destination.nets, destination.not_nets):
+        if nets:
+            families &= {net.family for net in nets}
     return families
 
 
 def _resolve_side(
     rule: model.Rule, entity: EntityRule, side: Side, sets: dict[str, SetSource]
 ) -> Match:
+    if entity == _ANY_ENTITY:
+        return _ANY_MATCH
     positive = _positive(entity)
     wanted: list[SetSource] = []
     unwanted: list[SetSource] = []

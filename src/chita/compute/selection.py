@@ -8,7 +8,7 @@ changes no selection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Generic
 
 import msgspec
@@ -22,17 +22,16 @@ from chita.compute.classes import (
     identity,
     sharpest,
 )
+from chita.compute.wanted import Pair, WantedPairs
 from chita.model.labels import Labels
 from chita.model.selector import (
     Predicate,
+    Restriction,
     Selector,
     compile_selector,
     mentioned_keys,
     restrictions,
 )
-
-Pair = tuple[str, str | None]
-"""A label key and value; a value of None stands for any."""
 
 
 class SelectionChanges(msgspec.Struct, Generic[T], frozen=True):
@@ -49,11 +48,12 @@ class SelectionChanges(msgspec.Struct, Generic[T], frozen=True):
 class _Entry(Generic[T]):
     """A selector with what it selects and where it is indexed."""
 
-    __slots__ = ("pairs", "predicate", "selected", "selector")
+    __slots__ = ("keys", "pairs", "predicate", "selected", "selector")
 
-    def __init__(self, selector: Selector, pairs: list[Pair | None]) -> None:
+    def __init__(self, selector: Selector, pairs: list[Pair] | None) -> None:
         self.selector = selector
         self.predicate: Predicate = compile_selector(selector)
+        self.keys = mentioned_keys(selector)
         self.pairs = pairs
         self.selected: set[LabelClass[T]] = set()
 
@@ -64,12 +64,13 @@ class Selection(Generic[T]):
     def __init__(self) -> None:
         self._keys: set[str] = set()
         self._applied: dict[str, Labels] = {}
-        self._members: dict[str, tuple[T, Identity]] = {}
         self._classes: dict[Identity, LabelClass[T]] = {}
-        self._by_profile: dict[str, dict[Identity, None]] = {}
+        self._class_of: dict[str, LabelClass[T]] = {}
+        self._by_profile: dict[str, dict[LabelClass[T], None]] = {}
         self._index: ClassIndex[T] = ClassIndex()
         self._entries: dict[str, _Entry[T]] = {}
-        self._by_pair: dict[Pair | None, dict[str, None]] = {}
+        self._wanted = WantedPairs()
+        self._mentioning: dict[str, WantedPairs] = {}
         self._selectors_of: dict[LabelClass[T], set[str]] = {}
         self._changed_members: set[LabelClass[T]] = set()
         self._changed_classes: set[LabelClass[T]] = set()
@@ -89,7 +90,7 @@ class Selection(Generic[T]):
         Raises:
             KeyError: there is no such member.
         """
-        return self._classes[self._members[key][1]]
+        return self._class_of[key]
 
     def selectors_of(self, each: LabelClass[T]) -> set[str]:
         """Return the names of the selectors that select *each*; none when it is gone."""
@@ -109,33 +110,37 @@ class Selection(Generic[T]):
     def put_member(self, key: str, member: T) -> None:
         """*member* is under *key* now, whatever was before."""
         its = identity(member, self._keys)
-        old = self._members.get(key)
+        into = self._classes.get(its)
+        old = self._class_of.get(key)
         if old is not None:
-            if old == (member, its):
+            if old is not into:
+                self._leave(key, old)
+            elif old.members[key] == member:
                 return
-            if old[1] != its:
-                self._leave(key, old[1])
-        self._members[key] = member, its
-        into = self._classes.get(its) or self._new_class(its)
+        if into is None:
+            into = self._new_class(its)
+        self._class_of[key] = into
         into.members[key] = member
         self._changed_members.add(into)
 
     def remove_member(self, key: str) -> None:
         """Nothing is under *key* any more."""
-        old = self._members.pop(key, None)
+        old = self._class_of.pop(key, None)
         if old is not None:
-            self._leave(key, old[1])
+            self._leave(key, old)
 
-    def put_profile(self, name: str, labels: Labels) -> None:
-        """Profile *name* gives *labels* to all that have it."""
-        if self._applied.get(name) != labels:
+    def put_profile(self, name: str, labels: Labels | None) -> None:
+        """Profile *name* gives *labels* to all that have it; None: there is no such profile.
+
+        Classes that have it are looked at again; their members stay what they are.
+        """
+        old, new = self._applied.pop(name, {}), labels or {}
+        if labels is not None:
             self._applied[name] = labels
-            self._relabel(name)
-
-    def remove_profile(self, name: str) -> None:
-        """Profile *name* gives no labels any more."""
-        if self._applied.pop(name, None) is not None:
-            self._relabel(name)
+        changed = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
+        if changed:
+            for each in self._by_profile.get(name, ()):
+                self._relabel(each, changed)
 
     def mention(self, keys: frozenset[str]) -> None:
         """Split classes so that selectors can tell members apart by *keys* too.
@@ -147,7 +152,8 @@ class Selection(Generic[T]):
         if not new:
             return
         self._keys |= new
-        for key, (member, _) in list(self._members.items()):
+        members = [item for each in self._classes.values() for item in each.members.items()]
+        for key, member in members:
             if not new.isdisjoint(member.labels):
                 self.put_member(key, member)
 
@@ -159,84 +165,72 @@ class Selection(Generic[T]):
                 return
             self.remove_selector(name)
         self.mention(mentioned_keys(selector))
-        entry = self._entries[name] = _Entry(selector, self._pairs(selector))
-        for pair in entry.pairs:
-            self._by_pair.setdefault(pair, {})[name] = None
-        for each in self._index.selected(selector):
-            self._select(name, entry, each)
+        best = sharpest(restrictions(selector), self._index)
+        entry: _Entry[T] = _Entry(selector, _pairs(best))
+        self._entries[name] = entry
+        self._wanted.add(name, entry.pairs)
+        for key in entry.keys:
+            self._mentioning.setdefault(key, WantedPairs()).add(name, entry.pairs)
+        for each in self._index.having(best):
+            if entry.predicate(each.labels):
+                self._select(name, entry, each)
         self._changed_selectors.add(name)
 
     def remove_selector(self, name: str) -> None:
         """No selector has *name* any more."""
         entry = self._entries.pop(name)
-        for pair in entry.pairs:
-            self._by_pair[pair].pop(name)
-            if not self._by_pair[pair]:
-                del self._by_pair[pair]
+        self._wanted.discard(name, entry.pairs)
+        for key in entry.keys:
+            self._mentioning[key].discard(name, entry.pairs)
         for each in entry.selected:
             self._selectors_of[each].discard(name)
             self._changed_classes.add(each)
         self._changed_selectors.add(name)
 
-    def _pairs(self, selector: Selector) -> list[Pair | None]:
-        """Return the label pairs, one of which each match has; None when it needs none."""
-        best = sharpest(restrictions(selector), self._index)
-        if best is None:
-            return [None]
-        key, restriction = best
-        if restriction.values is None:
-            return [(key, None)]
-        # Without values nothing can match: any one pair does, since its selector decides.
-        return [(key, value) for value in restriction.values] or [(key, None)]
-
-    def _leave(self, key: str, its: Identity) -> None:
-        left = self._classes[its]
+    def _leave(self, key: str, left: LabelClass[T]) -> None:
         del left.members[key]
         self._changed_members.add(left)
         if left.members:
             return
-        del self._classes[its]
-        for profile in its[1]:
-            self._by_profile[profile].pop(its, None)
+        del self._classes[left.identity]
+        for profile in left.identity[1]:
+            self._by_profile[profile].pop(left, None)
         self._index.discard(left)
         for name in self._selectors_of.pop(left):
             self._entries[name].selected.discard(left)
             self._changed_selectors.add(name)
 
     def _new_class(self, its: Identity) -> LabelClass[T]:
-        new: LabelClass[T] = LabelClass(effective_labels(its, self._applied))
+        new: LabelClass[T] = LabelClass(its, effective_labels(its, self._applied))
         self._classes[its] = new
         for profile in its[1]:
-            self._by_profile.setdefault(profile, {})[its] = None
+            self._by_profile.setdefault(profile, {})[new] = None
         self._index.add(new)
         self._selectors_of[new] = set()
-        self._select_for(new)
+        for name in set(self._wanted.worth_trying(new.labels)):
+            entry = self._entries[name]
+            if entry.predicate(new.labels):
+                self._select(name, entry, new)
         return new
 
-    def _relabel(self, profile: str) -> None:
-        """Look again at the classes that have *profile*; their members stay what they are."""
-        for its in self._by_profile.get(profile, ()):
-            each = self._classes[its]
-            self._index.discard(each)
-            each.labels = effective_labels(its, self._applied)
-            self._index.add(each)
-            self._select_for(each)
-
-    def _select_for(self, each: LabelClass[T]) -> None:
-        """Make the selection of *each* what its labels say."""
-        before = set(self._selectors_of[each])
-        after = {
-            name
-            for name in self._wanting(each.labels)
-            if self._entries[name].predicate(each.labels)
-        }
-        for name in before - after:
+    def _relabel(self, each: LabelClass[T], suspects: Iterable[str]) -> None:
+        """Make the labels and the selection of *each* right; only *suspects* may be others."""
+        old, new = each.labels, effective_labels(each.identity, self._applied)
+        changed = [key for key in suspects if old.get(key) != new.get(key)]
+        self._index.relabel(each, new, changed)
+        mentioning = [self._mentioning[key] for key in changed if key in self._mentioning]
+        if not mentioning:
+            return
+        selected = self._selectors_of[each]
+        for name in [name for name in selected if not self._entries[name].predicate(new)]:
             self._entries[name].selected.discard(each)
-            self._selectors_of[each].discard(name)
+            selected.discard(name)
             self._changed_classes.add(each)
             self._changed_selectors.add(name)
-        for name in after - before:
-            self._select(name, self._entries[name], each)
+        for index in mentioning:
+            for name in index.worth_trying(new):
+                if name not in selected and self._entries[name].predicate(new):
+                    self._select(name, self._entries[name], each)
 
     def _select(self, name: str, entry: _Entry[T], each: LabelClass[T]) -> None:
         entry.selected.add(each)
@@ -244,10 +238,13 @@ class Selection(Generic[T]):
         self._changed_classes.add(each)
         self._changed_selectors.add(name)
 
-    def _wanting(self, labels: Mapping[str, str]) -> set[str]:
-        """Return the selectors that *labels* have an indexed pair of."""
-        found = set(self._by_pair.get(None, ()))
-        for key, value in labels.items():
-            found.update(self._by_pair.get((key, value), ()))
-            found.update(self._by_pair.get((key, None), ()))
-        return found
+
+def _pairs(best: tuple[str, Restriction] | None) -> list[Pair] | None:
+    """Return the label pairs, one of which each match has; None when it needs none."""
+    if best is None:
+        return None
+    key, restriction = best
+    if restriction.values is None:
+        return [(key, None)]
+    # Without values nothing can match: any one pair does, since its selector decides.
+    return [(key, value) for value in restriction.values] or [(key, None)]

@@ -25,7 +25,7 @@ class AddressSet(msgspec.Struct, frozen=True, kw_only=True):
     networks: frozenset[Cidr] = frozenset()
 
 
-class PortMember(msgspec.Struct, frozen=True):
+class PortMember(msgspec.Struct, frozen=True, gc=False):
     """An address, protocol and port: a named port of an endpoint, or a service's endpoint."""
 
     address: Address
@@ -36,7 +36,7 @@ class PortMember(msgspec.Struct, frozen=True):
 PortSet = frozenset[PortMember]
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True):
+class Match(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One side of a rule. All groups must match; the members of one group are alternatives.
 
     A positive set name that NodeState does not hold matches nothing; a negative one everything.
@@ -55,7 +55,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     not_port_sets: tuple[str, ...] = ()
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule of a policy after its selectors were resolved to sets."""
 
     action: Action
@@ -71,7 +71,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     annotations: tuple[tuple[str, str], ...] = ()
 
 
-class PolicyRules(msgspec.Struct, frozen=True, kw_only=True):
+class PolicyRules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rules of one policy or profile, for each direction."""
 
     ingress: tuple[Rule, ...] = ()

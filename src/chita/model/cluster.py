@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from chita.model.amended import amended, copied
 from chita.model.endpoint import HostEndpoint, NetworkSet, Profile, WorkloadEndpoint
 from chita.model.ippool import Block, IPPool
 from chita.model.location import Location
@@ -42,7 +43,8 @@ def built_in_tiers() -> dict[str, Tier]:
 class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     """All of one cluster, each collection by key. Treat the dicts as frozen too."""
 
-    workloads: dict[str, WorkloadEndpoint] = {}
+    workloads: Mapping[str, WorkloadEndpoint] = {}
+    """A Mapping: there are so many that a change does not copy them (`chita.model.amended`)."""
     host_endpoints: dict[str, HostEndpoint] = {}
     network_sets: dict[str, NetworkSet] = {}
     profiles: dict[str, Profile] = {}
@@ -84,13 +86,13 @@ COLLECTIONS: dict[type, str] = {
 """The field of ClusterState that holds each type."""
 
 
-class Put(msgspec.Struct, frozen=True):
+class Put(msgspec.Struct, frozen=True, gc=False):
     """*entity* exists now, whatever was under its key before."""
 
     entity: Entity
 
 
-class Remove(msgspec.Struct, frozen=True):
+class Remove(msgspec.Struct, frozen=True, gc=False):
     """Nothing of *type* is under *key* any more."""
 
     type: type
@@ -100,23 +102,37 @@ class Remove(msgspec.Struct, frozen=True):
 Change = Put | Remove
 
 
+def latest(changes: Iterable[Change]) -> dict[type, dict[str, Any]]:
+    """Return what *changes*, in order, leave under each key of each type; None: nothing."""
+    found: dict[type, dict[str, Any]] = {}
+    for change in changes:
+        if isinstance(change, Put):
+            entity = change.entity
+            type_ = type(entity)
+            if type_ not in found:
+                found[type_] = {}
+            found[type_][entity.key] = entity
+        else:
+            found.setdefault(change.type, {})[change.key] = None
+    return found
+
+
 def fold(state: ClusterState, changes: Iterable[Change]) -> ClusterState:
     """Return *state* after *changes*, in order; what they do not touch is shared, not copied.
 
     Removing what is not there changes nothing. A built-in tier that is removed is back at once
     with its defaults (v3 2.6: they cannot be deleted).
     """
-    touched: dict[str, dict[str, Any]] = {}
-    for change in changes:
-        type_ = change.type if isinstance(change, Remove) else type(change.entity)
+    return with_latest(state, latest(changes))
+
+
+def with_latest(state: ClusterState, found: Mapping[type, dict[str, Any]]) -> ClusterState:
+    """Return *state* after changes that left what `latest` *found* of them."""
+    touched: dict[str, Any] = {}
+    for type_, news_of in found.items():
         name = COLLECTIONS[type_]
-        if name not in touched:
-            touched[name] = dict(getattr(state, name))
-        match change:
-            case Put(entity):
-                touched[name][entity.key] = entity
-            case Remove(_, key):
-                touched[name].pop(key, None)
+        held = getattr(state, name)
+        touched[name] = amended(held, news_of) if name == "workloads" else copied(held, news_of)
     if "tiers" in touched:
         touched["tiers"] = built_in_tiers() | touched["tiers"]
     return msgspec.structs.replace(state, **touched) if touched else state
@@ -128,16 +144,9 @@ def news(state: ClusterState, changes: Iterable[Change]) -> list[Change]:
     An API object changes far more often than what it means to us: who has which address of a
     block, a pod's conditions, a node's heartbeat.
     """
-    last: dict[tuple[type, str], Change] = {}
-    for change in changes:
-        match change:
-            case Put(entity):
-                last[type(entity), entity.key] = change
-            case Remove(type_, key):
-                last[type_, key] = change
-    found: list[Change] = []
-    for (type_, key), change in last.items():
-        held = getattr(state, COLLECTIONS[type_]).get(key)
-        if held != (change.entity if isinstance(change, Put) else None):
-            found.append(change)
-    return found
+    return [
+        Remove(type_, key) if new is None else Put(new)
+        for type_, found in latest(changes).items()
+        for key, new in found.items()
+        if getattr(state, COLLECTIONS[type_]).get(key) != new
+    ]

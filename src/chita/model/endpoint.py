@@ -10,7 +10,7 @@ from chita.model.net import Address, Cidr
 from chita.model.policy import Rule
 
 
-class NamedPort(msgspec.Struct, frozen=True):
+class NamedPort(msgspec.Struct, frozen=True, gc=False):
     """A port an endpoint declares by name (container ports; v3 ``spec.ports``)."""
 
     name: str
@@ -18,7 +18,7 @@ class NamedPort(msgspec.Struct, frozen=True):
     port: int
 
 
-class WorkloadEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+class WorkloadEndpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A pod's (or VM's) interface: the v3 WorkloadEndpoint.
 
     Pods that have finished (phase Succeeded or Failed) and pods on the host's network are not

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -112,6 +113,7 @@ def canonical(selector: Selector) -> str:  # noqa: C901, PLR0911, PLR0912 - a ca
             return "(" + " || ".join([canonical(operand) for operand in operands]) + ")"
 
 
+@lru_cache(maxsize=8192)
 def uid(selector: Selector) -> str:
     """Return the identity of *selector*, the same for each spelling of it.
 

@@ -19,6 +19,7 @@ long (``startswith``, ``not   in``); ``has(``, ``all(`` and ``global(`` have non
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from chita.errors import ParseError
@@ -65,8 +66,9 @@ _COMPARISONS: dict[str, type[Equals | Differs | Contains | StartsWith | EndsWith
 _MEMBERSHIPS: dict[str, type[In | NotIn]] = {"in": In, "notin": NotIn}
 
 
+@lru_cache(maxsize=8192)
 def parse_selector(text: str) -> Selector:
-    """Return the tree of *text*.
+    """Return the tree of *text*; one tree for all who write the same.
 
     Raises:
         ParseError: *text* is malformed; its ``position`` is where, for `point_at`.

@@ -18,7 +18,7 @@ from chita.model.net import TCP, UDP, Address
 
 
 def classes(*entities: PeerEntity) -> list[LabelClass[Peer]]:
-    return classify({each.key: each for each in map(peer_of, entities)}, (), {})
+    return classify({str(index): peer_of(each) for index, each in enumerate(entities)}, (), {})
 
 
 @pytest.mark.parametrize(

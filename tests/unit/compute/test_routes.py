@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, node_routes
+from chita.compute.policy import policy_state
+from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, endpoint_routes, node_routes
 from chita.compute.tunnels import node_vxlan, node_wireguard
 from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
 from chita.fabric.path import paths
@@ -27,7 +28,8 @@ SOURCE = {4: Address.parse("100.64.0.1"), 6: Address.parse("fd00:100:64::1")}
 
 
 def routes(cluster: ClusterState, local: str) -> dict[Cidr, Route]:
-    return node_routes(cluster, local, paths(cluster, local))
+    its = policy_state(cluster, local).endpoints
+    return node_routes(cluster, local, paths(cluster, local)) | endpoint_routes(its)
 
 
 def test_block_of_a_neighbour_on_the_same_subnet_is_routed() -> None:
