@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from chita.errors import UnsupportedError
-from chita.lab.cluster import Lab, check_machine
+from chita.lab.cluster import Lab
+from chita.lab.machine import check_machine
 from scenario_lab import make_lab
 
 

@@ -149,3 +149,27 @@ def test_a_bad_document_is_named_and_the_rest_comes_up(tmp_path: Path) -> None:
         assert [] == run_trials(lab).disagreements
     finally:
         lab.down()
+
+
+def test_a_missing_kernel_feature_is_named_with_its_mend(tmp_path: Path) -> None:
+    """An `ip` that can't make VXLAN devices stands for a kernel that can't."""
+    real = shutil.which("ip")
+    for program in ("nft", "wireguard-go"):
+        found = shutil.which(program)
+        assert found is not None
+        (tmp_path / program).symlink_to(found)
+    stand_in = tmp_path / "ip"
+    stand_in.write_text(
+        "#!/bin/sh\n"
+        "lines=$(/bin/cat)\n"
+        'case "$lines" in *vxlan*) echo "RTNETLINK answers: Operation not supported" >&2; exit 2;;'
+        " esac\n"
+        f'printf "%s\\n" "$lines" | {real} "$@"\n'
+    )
+    stand_in.chmod(0o755)
+
+    answer = chita("lab", "up", PATH=str(tmp_path))
+
+    assert 2 == answer.returncode
+    assert "VXLAN" in answer.stderr
+    assert "modprobe vxlan" in answer.stderr

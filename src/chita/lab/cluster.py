@@ -8,15 +8,12 @@ runs inside pods are simulated.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import shutil
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 from chita.api.auth import read_kubeconfig
@@ -28,11 +25,11 @@ from chita.errors import (
     ChitaError,
     EngineError,
     NotFoundError,
-    UnsupportedError,
 )
 from chita.lab.attach import attach_pods, attached_pods, pod_key
 from chita.lab.builder import build_underlay
 from chita.lab.layout import Layout
+from chita.lab.machine import check_machine
 from chita.lab.matrix import pod_ports
 from chita.lab.netns import netns_path
 from chita.lab.objects import load_world, put_slices
@@ -51,12 +48,6 @@ from chita.rpc.client import ask
 from chita.rpc.messages import StatusRequest
 
 API_PORT = 6443
-NEEDED_PROGRAMS = {
-    "ip": "iproute2",
-    "nft": "nftables",
-    "wireguard-go": "wireguard-go",
-}
-"""Programs the lab starts, with the Debian package that has each."""
 
 
 class Progress(Protocol):
@@ -331,26 +322,6 @@ class Lab:
         self._progress.started(name)
         yield detail.append
         self._progress.finished(name, " ".join(detail), time.perf_counter() - started)
-
-
-def check_machine() -> None:
-    """Raise when the lab cannot run here, naming what is missing and how to mend it.
-
-    Raises:
-        UnsupportedError: not root, a program or a device is missing.
-    """
-    if os.geteuid() != 0:
-        raise UnsupportedError("the lab makes network namespaces: run it as root (sudo)")
-    for program, package in NEEDED_PROGRAMS.items():
-        if shutil.which(program) is None:
-            raise UnsupportedError(
-                f"{program} is not installed; mend: apt-get install "
-                f"--no-install-recommends {package}"
-            )
-    if not Path("/dev/net/tun").exists():
-        raise UnsupportedError(
-            "/dev/net/tun does not exist: wireguard-go needs TUN; mend: modprobe tun"
-        )
 
 
 def _chita(command: str) -> list[str]:
