@@ -23,6 +23,8 @@ from chita.model.problem import Problem
 
 TIERS: Final = {"Admin": "kube-admin", "Baseline": "kube-baseline"}
 _PEERS = {Direction.INGRESS: "from", Direction.EGRESS: "to"}
+_UNSUPPORTED: Final = frozenset({"nodes", "domainNames"})
+"""Peers that the API has and nothing here can tell."""
 _PROTOCOLS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP"}
 
 
@@ -156,6 +158,8 @@ def _peer(peer: Field, direction: Direction) -> list[dict[str, Any]]:
     known = {"namespaces", "pods"}
     if direction is Direction.EGRESS:
         known.add("networks")
+    for name in sorted(_UNSUPPORTED & peer.map().keys()):
+        raise peer[name].error("peers of this kind are not supported")
     peer.only(*known)
     if count_set(peer) != 1:
         raise peer.error(f"must have exactly one of {', '.join(sorted(known))}")

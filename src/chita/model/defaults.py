@@ -10,7 +10,7 @@ from chita.errors import ParseError
 from chita.model.net import Cidr, Family
 from chita.model.policy import BUILT_IN_TIERS
 from chita.model.schema import Record
-from chita.model.schemas.kinds import KINDS
+from chita.model.schemas.kinds import schema_of
 from chita.model.schemas.policy import V3
 
 BLOCK_SIZE: Final[dict[Family, int]] = {4: 26, 6: 122}
@@ -27,20 +27,22 @@ TIER_FIELDS: Final[dict[str, dict[str, Any]]] = {
 
 
 def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of *obj* with the defaults of its kind; other objects come back equal.
+    """Return *obj* with the defaults of its kind; other objects come back equal.
 
-    Only absent fields change (null and, where a text has a default, the empty text are absent), so
-    it may be applied to objects that are not valid, and twice is once.
+    *obj* stays as it is; what was not filled in is shared with it. Only absent fields are filled
+    in (null and, where a text has a default, the empty text are absent), so it may be applied to
+    objects that are not valid, and twice is once.
     """
-    result = copy.deepcopy(dict(obj))
-    schema = KINDS.get((str(obj.get("apiVersion")), str(obj.get("kind"))))
+    result = dict(obj)
+    schema = schema_of(str(obj.get("apiVersion")), str(obj.get("kind")))
     if schema is None or not isinstance(record := schema.fields.get("spec"), Record):
         return result
     spec = result.get("spec")
-    if spec is None and (record.defaults or "spec" in schema.required):
-        result["spec"] = spec = {}
+    if spec is None and record.defaults:
+        spec = {}
     if not isinstance(spec, dict):
         return result
+    result["spec"] = spec = dict(spec)
     match schema.kind:
         case "Tier":
             _default_tier(result, spec)

@@ -47,13 +47,53 @@ class Format(StrEnum):
     KUBERNETES_PORT = "kubernetes-port"
     """A port number as integer, or a port's name."""
     HTTP_PATH = "http-path"
+    ADDRESS4 = "ipv4"
+    ADDRESS6 = "ipv6"
+    CIDR4 = "cidr-ipv4"
+    CIDR6 = "cidr-ipv6"
+    HOST_NETWORK4 = "cidr-or-ipv4-loose"
+    """A node's own address, with or without the prefix length of its network."""
+    HOST_NETWORK6 = "cidr-or-ipv6-loose"
+    PEER_ADDRESS = "ip-port"
+    """An address, or one with a port: ``192.0.2.1:179``, ``[2001:db8::1]:179``."""
+    PORT_RANGE = "port-range"
+    """A port or a range of ports, never a name; also an integer."""
+    AS_NUMBER = "as-number"
+    """4 bytes (RFC 6793), also as two numbers with a dot (RFC 5396); also an integer."""
+    COMMUNITY = "bgp-community"
+    """``aa:nn`` of 16 bits each (RFC 1997), or ``aa:nn:mm`` of 32 (RFC 8092)."""
+    DURATION = "duration"
+    """As Go writes one: ``1h30m``, ``90s``."""
+    REGEX = "regex"
+    """A regular expression as Go's: without look-around and back references."""
+    WIREGUARD_KEY = "wireguard-key"
+    """32 bytes in base64."""
+    DSCP = "dscp"
+    """0 to 63, or a name of RFC 2474, 2597 or 3246; also an integer."""
+
+
+class Spelling(StrEnum):
+    """Whether upper and lower case letters of a choice differ."""
+
+    EXACT = "exact"
+    ANY_CASE = "any-case"
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """What the whole of a text matches, and an *example* of it for who must mend one."""
+
+    expression: str
+    example: str
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A string. *choices*, when there are any, are all it may be."""
 
     format: Format = Format.ANY
+    pattern: Pattern | None = None
     choices: tuple[str, ...] = ()
+    spelling: Spelling = Spelling.EXACT
+    """Of *choices*."""
     max_length: int | None = None
 
 
@@ -80,12 +120,13 @@ class WholeOrText(msgspec.Struct, frozen=True, tag=True):
 
 
 class ListOf(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """A list of *item*s; *unique* ones if so."""
+    """A list of *item*s; *unique* ones if so, and null among them if *nullable*."""
 
     item: Schema
     min_items: int = 0
     max_items: int | None = None
     unique: bool = False
+    nullable: bool = False
 
 
 class MapOf(msgspec.Struct, frozen=True, kw_only=True, tag=True):

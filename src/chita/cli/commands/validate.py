@@ -30,8 +30,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     document: int
     line: int
-    """Of the object; the line of each problem is in `lines`."""
+    """Of the object; those of each problem and warning are in `lines` and `warning_lines`."""
     lines: tuple[int, ...] = ()
+    warning_lines: tuple[int, ...] = ()
 
 
 @click.command()
@@ -91,7 +92,11 @@ def _checked(entry: Entry) -> Verdict:
     lines, problems = tuple(line for line, _ in found), tuple(problem for _, problem in found)
     verdict = _verdict(entry, problems, lines)
     told = sorted(object_warnings(entry.raw), key=lambda warning: entry.line_of(warning.field))
-    return msgspec.structs.replace(verdict, warnings=tuple(told))
+    return msgspec.structs.replace(
+        verdict,
+        warnings=tuple(told),
+        warning_lines=tuple(entry.line_of(warning.field) for warning in told),
+    )
 
 
 def _refused(found: Sequence[WorldProblem]) -> Verdict:
@@ -120,12 +125,14 @@ def _verdict(
 def _print_text(verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
         what = " ".join(part for part in (verdict.kind, _full_name(verdict)) if part)
-        for problem, line in zip(verdict.problems, verdict.lines, strict=True):
+        found = list(zip(verdict.lines, map(str, verdict.problems), strict=True))
+        found += [
+            (line, f"warning: {warning}")
+            for line, warning in zip(verdict.warning_lines, verdict.warnings, strict=True)
+        ]
+        for line, message in found:
             where = f"{verdict.file}:{line}: document {verdict.document}"
-            click.echo(f"{where}: {what}: {problem}" if what else f"{where}: {problem}")
-        for warning in verdict.warnings:
-            where = f"{verdict.file}: document {verdict.document}"
-            click.echo(f"{where}: {what}: warning: {warning}")
+            click.echo(f"{where}: {what}: {message}" if what else f"{where}: {message}")
     wrong = sum(not verdict.valid for verdict in verdicts)
     click.echo(f"{len(verdicts)} documents, {wrong} invalid")
 

@@ -1,14 +1,14 @@
 """The kinds of ``chita.dev``: what joins the locations to one cluster.
 
 What people write is closed, so that a misspelled setting is not a setting left out. A FabricNode is
-written by its node, and an Underlay is read by the lab, which checks the rest of it.
+written by its node. Which fields of an Underlay go together is checked by the lab, which reads it.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from chita.model.schema import Format, KindSchema, ListOf, Record, Scope, Text, Whole
+from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Scope, Text, Whole
 from chita.model.schemas.settings import HOST_SETTINGS, PORT
 
 CHITA: Final = "chita.dev/v1alpha1"
@@ -55,6 +55,61 @@ _NODE = Record(
     required=("location",),
     open=True,
 )
+_ADDRESSES = ListOf(item=_ADDRESS)
+_UNDERLAY = Record(
+    fields={
+        "provider": Text(choices=("aws", "gcp", "azure", "openstack", "baremetal", "branch")),
+        "region": Text(),
+        "privateCIDRs": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS), max_items=2),
+        "publicCIDR": Text(format=Format.CIDR_OR_ADDRESS),
+        # RFC 8200 section 5: IPv6 needs 1280.
+        "mtu": Whole(minimum=1280, maximum=65535),
+        "wanMTU": Whole(minimum=1280, maximum=1500),
+        "nat": Record(
+            fields={
+                "kind": Text(choices=("endpoint-independent", "endpoint-dependent", "none")),
+                "udpIdleSeconds": Whole(),
+                "udpStreamSeconds": Whole(),
+            },
+        ),
+        "dropProtocols": ListOf(item=Whole(minimum=0, maximum=255)),
+        "silentDropOver": Whole(),
+        "sourceDestinationCheck": Flag(),
+        "canIPForward": Flag(),
+        "portSecurity": Flag(),
+        "allowedAddresses": ListOf(item=Text(format=Format.CIDR_OR_ADDRESS)),
+        "metadata": Flag(),
+        "nodes": ListOf(
+            item=Record(
+                fields={
+                    "name": Text(),
+                    "privateAddresses": _ADDRESSES,
+                    "publicAddresses": _ADDRESSES,
+                },
+                required=("name",),
+            ),
+        ),
+        "externalHosts": ListOf(
+            item=Record(
+                fields={
+                    "name": Text(format=Format.DNS_SUBDOMAIN),
+                    "addresses": _ADDRESSES,
+                    "ports": ListOf(
+                        item=Record(
+                            fields={
+                                "port": PORT,
+                                "protocol": Text(choices=("TCP", "UDP", "SCTP")),
+                            },
+                            required=("port",),
+                        ),
+                    ),
+                },
+                required=("name", "addresses"),
+            ),
+        ),
+    },
+    hints={"cidr": "write privateCIDRs or publicCIDR", "wanMtu": "write wanMTU"},
+)
 
 
 def _kind(kind: str, spec: Record) -> KindSchema:
@@ -70,5 +125,5 @@ KINDS = (
     _kind("FabricConfiguration", _CONFIGURATION),
     _kind("Location", _LOCATION),
     _kind("FabricNode", _NODE),
-    _kind("Underlay", Record(open=True)),
+    _kind("Underlay", _UNDERLAY),
 )

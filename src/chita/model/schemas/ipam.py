@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Scope, Text, Whole
+from chita.model.schema import (
+    Anything,
+    Flag,
+    Format,
+    KindSchema,
+    ListOf,
+    MapOf,
+    Pattern,
+    Record,
+    Scope,
+    Text,
+    Whole,
+)
 from chita.model.schemas.policy import SELECTOR, V3
 
+_COUNT = Whole(minimum=0)
 _ENCAPSULATION = Text(choices=("Never", "Always", "CrossSubnet"))
 
 _POOL = Record(
@@ -56,13 +69,54 @@ _CONFIGURATION = Record(
 )
 
 
-def _state(kind: str) -> KindSchema:
-    """Return the schema of what only the allocator writes: its own decoding is the check."""
+# What the allocator writes; a later version of it may write more, so these are open.
+_BLOCK = Record(
+    fields={
+        "cidr": Text(format=Format.CIDR),
+        "affinity": Text(pattern=Pattern(r"(host|virtual):[a-zA-Z0-9.\-_]+", "host:node-1")),
+        "strictAffinity": Flag(),
+        # null is a free address, so an item may be empty.
+        "allocations": ListOf(item=_COUNT, nullable=True),
+        "unallocated": ListOf(item=_COUNT, unique=True),
+        "attributes": ListOf(
+            item=Record(fields={"handle_id": Text(), "secondary": MapOf(value=Text())}, open=True),
+        ),
+        "sequenceNumber": _COUNT,
+        "sequenceNumberForAllocation": MapOf(value=_COUNT),
+        "deleted": Flag(),
+    },
+    required=("cidr", "allocations", "unallocated", "attributes"),
+    open=True,
+)
+_HANDLE = Record(
+    fields={
+        "handleID": Text(),
+        "block": MapOf(key=Format.CIDR, value=_COUNT),
+        "deleted": Flag(),
+    },
+    required=("handleID", "block"),
+    open=True,
+)
+_AFFINITY = Record(
+    fields={
+        "node": Text(format=Format.DNS_SUBDOMAIN),
+        "cidr": Text(format=Format.CIDR),
+        "state": Text(choices=("confirmed", "pending", "pendingDeletion")),
+        "type": Text(choices=("host", "virtual")),
+        # A text in crd.projectcalico.org/v1: which values there are is checked apart.
+        "deleted": Anything(),
+    },
+    required=("node", "cidr", "state"),
+    open=True,
+)
+
+
+def _state(kind: str, spec: Record) -> KindSchema:
     return KindSchema(
         api_version=V3,
         kind=kind,
         scope=Scope.CLUSTER,
-        fields={"spec": Record(open=True)},
+        fields={"spec": spec},
         required=("spec",),
     )
 
@@ -84,7 +138,7 @@ KINDS = (
         scope=Scope.CLUSTER,
         fields={"spec": _CONFIGURATION},
     ),
-    _state("IPAMBlock"),
-    _state("IPAMHandle"),
-    _state("BlockAffinity"),
+    _state("IPAMBlock", _BLOCK),
+    _state("IPAMHandle", _HANDLE),
+    _state("BlockAffinity", _AFFINITY),
 )

@@ -20,6 +20,17 @@ from chita.model.names import (
 from chita.model.net import PROTOCOL_NAMES, Address, Cidr, PortRange, parse_protocol
 from chita.model.schema import Format
 from chita.model.selector import And, Global, Not, Or, Selector, parse_selector
+from chita.model.validate.settings_formats import (
+    as_number_problem,
+    community_problem,
+    dscp_problem,
+    duration_problem,
+    family_problem,
+    host_network_problem,
+    peer_address_problem,
+    regex_problem,
+    wireguard_key_problem,
+)
 
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 _DASHED_RANGE = re.compile(r"(\d+)-(\d+)")
@@ -34,6 +45,10 @@ def _integer_problem(form: Format, value: int) -> str | None:
     match form:
         case Format.PROTOCOL:
             return _protocol_problem(str(value))
+        case Format.AS_NUMBER:
+            return as_number_problem(str(value))
+        case Format.DSCP:
+            return dscp_problem(str(value))
         case _:
             return None if 1 <= value <= 65535 else f"{value} is not a port: write 1 to 65535"
 
@@ -163,4 +178,18 @@ _CHECKS: Final[dict[Format, Callable[[str], str | None]]] = {
     Format.RULE_PORT: _rule_port_problem,
     Format.KUBERNETES_PORT: _kubernetes_port_problem,
     Format.HTTP_PATH: _http_path_problem,
+    Format.ADDRESS4: lambda text: _refusal(Address.parse, text) or family_problem(text, 4),
+    Format.ADDRESS6: lambda text: _refusal(Address.parse, text) or family_problem(text, 6),
+    Format.CIDR4: lambda text: _cidr_problem(text) or family_problem(text, 4),
+    Format.CIDR6: lambda text: _cidr_problem(text) or family_problem(text, 6),
+    Format.HOST_NETWORK4: lambda text: host_network_problem(text, 4),
+    Format.HOST_NETWORK6: lambda text: host_network_problem(text, 6),
+    Format.PEER_ADDRESS: peer_address_problem,
+    Format.PORT_RANGE: lambda text: _refusal(PortRange.parse, text),
+    Format.AS_NUMBER: as_number_problem,
+    Format.COMMUNITY: community_problem,
+    Format.DURATION: duration_problem,
+    Format.REGEX: regex_problem,
+    Format.WIREGUARD_KEY: wireguard_key_problem,
+    Format.DSCP: dscp_problem,
 }

@@ -45,6 +45,15 @@ def settings_problems(obj: Raw) -> Iterator[Problem]:
         )
 
 
+def affinity_problems(obj: Raw) -> Iterator[Problem]:
+    """Yield what is wrong with a BlockAffinity: upstream never stores one that is deleted."""
+    deleted = obj["spec"].get("deleted")
+    if deleted in (True, "true"):
+        yield Problem("spec.deleted", "is true; delete the object instead")
+    elif deleted not in (None, False, "", "false"):
+        yield Problem("spec.deleted", f"{deleted!r} is not true or false")
+
+
 def _range_problems(spec: Raw) -> Iterator[Problem]:
     cidr = Cidr.parse(spec["cidr"])
     low, high = _BLOCK_SIZES[cidr.family]

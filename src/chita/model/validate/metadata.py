@@ -13,8 +13,8 @@ from chita.model.validate.formats import format_problem
 
 _SINGLETONS: Final = frozenset(
     {
-        "ClusterInformation", "FabricConfiguration", "IPAMConfiguration",
-        "KubeControllersConfiguration",
+        "BaselineAdminNetworkPolicy", "ClusterInformation", "FabricConfiguration",
+        "IPAMConfiguration", "KubeControllersConfiguration",
     }
 )  # fmt: skip
 """Kinds of which there is one object, named default."""
@@ -59,6 +59,8 @@ def _name_problem(schema: KindSchema, name: str) -> str | None:
         return problem
     if schema.kind in _SINGLETONS and name != "default":
         return f"'{name}' is not allowed: there is one {schema.kind}, named default"
+    if schema.kind == "Profile" and name.startswith(("kns.", "ksa.")):
+        return f"'{name}' is made of its namespace or service account; remove the object"
     if schema.kind == "BGPConfiguration" and name != "default" and not name.startswith("node."):
         return f"'{name}' is not allowed: write default, or node. and a node's name"
     return None

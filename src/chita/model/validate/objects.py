@@ -16,10 +16,19 @@ import msgspec
 from chita.model.problem import Problem
 from chita.model.schema import KindSchema, Scope
 from chita.model.schemas.fabric import CHITA
-from chita.model.schemas.kinds import KINDS
+from chita.model.schemas.kinds import KINDS, schema_of
+from chita.model.schemas.kubernetes_policy import POLICY_V1ALPHA1
 from chita.model.schemas.metadata import METADATA
 from chita.model.schemas.policy import V3
-from chita.model.validate import endpoint, ipam, kubernetes_policy, policy
+from chita.model.validate import (
+    bgp,
+    cluster,
+    endpoint,
+    ipam,
+    kubernetes_policy,
+    policy,
+    underlay,
+)
 from chita.model.validate.metadata import metadata_problems
 from chita.model.validate.structure import structure_problems
 
@@ -36,7 +45,6 @@ _CLOSED_GROUPS: Final = {
 _MOVED: Final = {**_CLOSED_GROUPS, "extensions": "networking.k8s.io/v1"}
 """Where the kinds of a group are, of whatever version."""
 _GROUPS: Final = frozenset(version.rpartition("/")[0] for version, _ in KINDS)
-_REMOVED: Final = frozenset({"AdminNetworkPolicy", "BaselineAdminNetworkPolicy"})
 
 
 def validate(obj: Raw) -> list[Problem]:
@@ -60,7 +68,7 @@ def _problems(obj: Any, path: str) -> Iterator[Problem]:
         for index, item in enumerate(obj["items"]):
             yield from _problems(item, f"{path}items[{index}].")
         return
-    schema = KINDS.get((obj["apiVersion"], obj["kind"]))
+    schema = schema_of(obj["apiVersion"], obj["kind"])
     if schema is None:
         problem = _unknown_kind(obj["apiVersion"], obj["kind"])
         if problem is not None:
@@ -91,9 +99,6 @@ def _unknown_kind(api_version: str, kind: str) -> Problem | None:
     """Return what is wrong with a kind that has no schema, if it looks like one of ours."""
     group = api_version.rpartition("/")[0]
     right = _CLOSED_GROUPS.get(group)
-    if kind in _REMOVED:
-        mend = f"write a ClusterNetworkPolicy of {_CLOSED_GROUPS['policy.networking.k8s.io']}"
-        return Problem("kind", f"{kind} is not supported; {mend}")
     versions = [version for version, known in KINDS if known == kind]
     if versions and (group in _GROUPS or group in _MOVED):
         moved = _MOVED.get(group)
@@ -134,8 +139,18 @@ _RULES: Final[dict[tuple[str, str], _Rules]] = {
     (V3, "WorkloadEndpoint"): _when_sound(endpoint.workload_endpoint_problems),
     (V3, "IPPool"): _when_sound(ipam.pool_problems),
     (V3, "IPAMConfiguration"): _when_sound(ipam.settings_problems),
+    (V3, "BlockAffinity"): _when_sound(ipam.affinity_problems),
+    (V3, "FelixConfiguration"): _when_sound(cluster.felix_problems),
+    (V3, "KubeControllersConfiguration"): _when_sound(cluster.kube_controllers_problems),
+    (V3, "Node"): _when_sound(cluster.node_problems),
+    (V3, "BGPConfiguration"): _when_sound(bgp.configuration_problems),
+    (V3, "BGPPeer"): _when_sound(bgp.peer_problems),
+    (V3, "BGPFilter"): _when_sound(bgp.filter_problems),
+    (CHITA, "Underlay"): _when_sound(underlay.underlay_problems),
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes_policy.spec_problems,
     ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"): (
         kubernetes_policy.cluster_policy_problems
     ),
+    (POLICY_V1ALPHA1, "AdminNetworkPolicy"): kubernetes_policy.admin_policy_problems,
+    (POLICY_V1ALPHA1, "BaselineAdminNetworkPolicy"): kubernetes_policy.admin_policy_problems,
 }

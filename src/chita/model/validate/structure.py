@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from chita.model.schema import (
     Number,
     Record,
     Schema,
+    Spelling,
     Text,
     Whole,
     WholeOrText,
@@ -90,6 +92,8 @@ def _list_problems(schema: ListOf, value: Any, path: str) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, item in enumerate(value):
         where = f"{path}[{index}]"
+        if item is None and schema.nullable:
+            continue
         if item is None:
             yield Problem(where, "is empty; remove the item or write its value")
             continue
@@ -143,13 +147,26 @@ def _text_problem(schema: Text, value: Any) -> str | None:
         return f"{_what(value)} is not a text{mend}"
     if schema.max_length is not None and len(value) > schema.max_length:
         return f"has {len(value)} characters, more than {schema.max_length}"
-    if schema.choices and value not in schema.choices:
+    if schema.choices and not _is_choice(schema, value):
         near = difflib.get_close_matches(
             value.lower(), [choice.lower() for choice in schema.choices], n=1
         )
         mend = "" if not near else f"; did you mean {_original(near[0], schema.choices)}?"
         return f"'{value}' is not allowed; {_one_of(schema.choices)}{mend}"
+    if schema.pattern is not None and not re.fullmatch(schema.pattern.expression, value):
+        pattern = schema.pattern
+        return (
+            f"{_what(value)} does not match {pattern.expression}; write such as {pattern.example}"
+        )
     return None if schema.format is Format.ANY else format_problem(schema.format, value)
+
+
+def _is_choice(schema: Text, value: str) -> bool:
+    match schema.spelling:
+        case Spelling.EXACT:
+            return value in schema.choices
+        case Spelling.ANY_CASE:
+            return value.lower() in [choice.lower() for choice in schema.choices]
 
 
 def _whole_problem(schema: Whole, value: Any) -> str | None:

@@ -23,6 +23,7 @@ from chita.model.schema import (
     ListOf,
     MapOf,
     Number,
+    Pattern,
     Record,
     Schema,
     Scope,
@@ -57,6 +58,20 @@ _TEXTS: Final[dict[Format, list[Any]]] = {
     Format.RULE_PORT: [1, 65535, 0, "80", "80:90", "90:80", "http", "1-2", "Web_1.x"],
     Format.KUBERNETES_PORT: [1, 80, 0, "http", "80", "Web"],
     Format.HTTP_PATH: ["/", "/a", "b"],
+    Format.ADDRESS4: ["192.0.2.1", "fd00::1"],
+    Format.ADDRESS6: ["fd00::1", "192.0.2.1"],
+    Format.CIDR4: ["10.0.0.0/8", "fd00::/8", "10.0.0.1/8"],
+    Format.CIDR6: ["fd00::/8", "10.0.0.0/8", "fd00::1"],
+    Format.HOST_NETWORK4: ["192.0.2.1/24", "192.0.2.1", "fd00::1"],
+    Format.HOST_NETWORK6: ["fd00::1/64", "192.0.2.1"],
+    Format.PEER_ADDRESS: ["192.0.2.1", "192.0.2.1:179", "[fd00::1]:179", "fd00::1", "x:1"],
+    Format.PORT_RANGE: [80, "80:90", "90:80", "http"],
+    Format.AS_NUMBER: [0, 64512, "64512", "1.10", -1, "x"],
+    Format.COMMUNITY: ["65000:1", "65000:1:2", "65536:1", "x"],
+    Format.DURATION: ["90s", "1h30m", "0", "-1s", "1 s"],
+    Format.REGEX: ["eth.*", "*"],
+    Format.WIREGUARD_KEY: ["jlkVyQYooZYzI2wFfNhSZez5eWh44yfq1wKVjLvSXgY=", "x"],
+    Format.DSCP: [23, "AF11", 64, "x"],
 }
 
 
@@ -80,6 +95,8 @@ def values(schema: Schema, width: int) -> st.SearchStrategy[Any]:  # noqa: C901,
             return st.lists(values(schema.item, width), min_size=schema.min_items, max_size=2)
         case MapOf():
             return st.dictionaries(st.sampled_from(_TEXTS[schema.key]), values(schema.value, width))
+        case Text(pattern=Pattern(example=example)):
+            return st.sampled_from([example, "*", "no match!"])
         case Text(choices=()) | WholeOrText():
             return st.sampled_from(_TEXTS[schema.format])
         case Text() | Whole(choices=(_, *_)):
@@ -104,7 +121,9 @@ def objects(api_version: str, kind: str, width: int) -> st.SearchStrategy[Raw]:
     return st.fixed_dictionaries({field: st.just(value) for field, value in fixed.items()} | drawn)
 
 
-_WIDTHS: Final = {"ClusterNetworkPolicy": 1}
+_WIDTHS: Final = {
+    "ClusterNetworkPolicy": 1, "AdminNetworkPolicy": 1, "BaselineAdminNetworkPolicy": 1,
+}  # fmt: skip
 """Optional fields at a time: where exactly one of several must stand, more would all be refused."""
 _UNREAD: Final = frozenset({"IPAMBlock", "IPAMHandle", "BlockAffinity", "FabricNode"})
 """Written by programs only, and read by the decoder of what wrote them."""

@@ -163,7 +163,7 @@ def network_set(**metadata: Any) -> Raw:
             id="old-version",
         ),
         pytest.param(
-            {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool"},
+            {"apiVersion": "crd.projectcalico.org/v2", "kind": "IPPool"},
             "apiVersion",
             "write projectcalico.org/v3",
             id="crd-group",
@@ -199,10 +199,20 @@ def network_set(**metadata: Any) -> Raw:
             id="kubernetes-kind-typo",
         ),
         pytest.param(
-            {"apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "AdminNetworkPolicy"},
-            "kind",
-            "ClusterNetworkPolicy",
-            id="removed-kind",
+            {"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "AdminNetworkPolicy"},
+            "apiVersion",
+            "write policy.networking.k8s.io/v1alpha1",
+            id="replaced-kind",
+        ),
+        pytest.param(
+            {
+                "apiVersion": V3,
+                "kind": "Profile",
+                "metadata": {"name": "kns.shop"},
+            },
+            "metadata.name",
+            "namespace",
+            id="profile-of-a-namespace",
         ),
     ],
 )
@@ -279,12 +289,35 @@ def test_refused(obj: Raw, field: str, part: str) -> None:
         ),
         pytest.param(
             {
+                "apiVersion": "crd.projectcalico.org/v1",
+                "kind": "IPAMConfig",
+                "metadata": {"name": "default"},
+                "spec": {"strictAffinity": False, "autoAllocateBlocks": True},
+            },
+            id="crd-kind-of-another-name",
+        ),
+        pytest.param(
+            {
+                "apiVersion": "crd.projectcalico.org/v1",
+                "kind": "BlockAffinity",
+                "metadata": {"name": "n-10-0-0-0-26"},
+                "spec": {
+                    "cidr": "10.0.0.0/26",
+                    "node": "n",
+                    "state": "confirmed",
+                    "deleted": "false",
+                },
+            },
+            id="crd-affinity-with-text",
+        ),
+        pytest.param(
+            {
                 "apiVersion": V3,
                 "kind": "BGPConfiguration",
                 "metadata": {"name": "node.n1"},
-                "spec": {"x": 1},
+                "spec": {"asNumber": "64512.1"},
             },
-            id="kind-of-a-later-part",
+            id="bgp-of-a-node",
         ),
     ],
 )

@@ -279,7 +279,7 @@ def test_profile_has_rules() -> None:
     obj = {
         "apiVersion": "projectcalico.org/v3",
         "kind": "Profile",
-        "metadata": {"name": "kns.shop"},
+        "metadata": {"name": "allowing"},
         "spec": {"labelsToApply": {"pcns.a": "b"}, "egress": [{"action": "Allow", "icmp": {}}]},
     }
 
