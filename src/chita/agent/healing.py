@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NoReturn
 
-from chita.agent.facts import OUR_DEVICES
+from chita.agent.facts import is_way_out
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
 from chita.dataplane.netlink.monitor import Change, Monitor, Subject
+from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.errors import KernelError
 from chita.telemetry.log import logger
 
@@ -24,39 +26,55 @@ async def keep_healed(monitor: Monitor, reconciler: Reconciler, record: OwnRecor
     A change of the node's own interfaces also makes its record new.
     """
     async for changes in monitor.changes():
-        if any(_is_underlay(change) for change in changes):
+        if any(_may_be_way_out(change) for change in changes):
+            before = record.interfaces
             try:
                 record.read_interfaces()
             except KernelError as error:
                 # Every cable pulled: what was published stays until there is something to say.
                 _LOG.warning("interfaces not read", why=str(error))
-            reconciler.recheck()
-        elif any(_is_ours(change) for change in changes):
+            if record.interfaces != before:
+                reconciler.recheck()
+        if any(_is_ours(change, record.device) for change in changes):
             reconciler.recheck()
         await asyncio.sleep(PAUSE_S)
     raise AssertionError("the monitor never ends")
 
 
-def _is_underlay(change: Change) -> bool:
+async def keep_ruleset_healed(monitor: NftMonitor, reconciler: Reconciler) -> NoReturn:
+    """Have our table put right as soon as others change or delete it, for ever.
+
+    Without it nothing is enforced, so the first touch is acted on at once; somebody who touches it
+    again and again gets an answer every pause.
+    """
+    async for _ in monitor.touches():
+        _LOG.warning("ruleset changed by others")
+        reconciler.recheck()
+        await asyncio.sleep(PAUSE_S)
+    raise AssertionError("the monitor never ends")
+
+
+def _may_be_way_out(change: Change) -> bool:
     """Whether *change* may be of an interface that leads out of the node."""
     match change.subject:
         case Subject.LINK:
-            return not change.device.startswith(OUR_DEVICES)
+            return is_way_out(change.device)
         case Subject.ADDRESS | Subject.OVERRUN:
             return True
         case _:
             return False
 
 
-def _is_ours(change: Change) -> bool:
+def _is_ours(change: Change, device_of: Callable[[int], str]) -> bool:
     """Whether *change* may be of something we put there.
 
-    Pods' own interfaces come and go by CNI calls; their routes are told apart by port.
+    Pods' own interfaces come and go by CNI calls, and containers of others with theirs: neither is
+    a reason to read the kernel. A link that is a way out may have taken our routes with it.
     """
     match change.subject:
         case Subject.LINK:
-            return change.device.startswith("chita-")
-        case Subject.ROUTE | Subject.RULE | Subject.NEIGHBOUR:
+            return change.device.startswith("chita-") or is_way_out(change.device)
+        case Subject.ADDRESS:
+            return device_of(change.index).startswith("chita-")
+        case Subject.ROUTE | Subject.RULE | Subject.NEIGHBOUR | Subject.OVERRUN:
             return True
-        case _:
-            return False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -15,7 +16,7 @@ from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
-from chita.agent.healing import keep_healed
+from chita.agent.healing import keep_healed, keep_ruleset_healed
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
@@ -24,12 +25,13 @@ from chita.agent.record import OwnRecord
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
-from chita.api.client import ApiClient
+from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
 from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.monitor import Monitor
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.dataplane.pod_interface import PodInterfaces
 from chita.dataplane.tunnels.vxlan import vtep_mac
 from chita.dataplane.tunnels.wireguard import DeviceState
@@ -87,10 +89,14 @@ async def _joined(settings: AgentSettings) -> Any:
         try:
             return await api_config(settings)
         except ApiError as error:
-            if error.status:
+            if error.status or error.reason == UNTRUSTED:
                 raise
             _LOG.warning("server does not answer yet", why=str(error))
             await asyncio.sleep(JOIN_RETRY_S)
+
+
+class _StoppedError(Exception):
+    """The agent was told to stop."""
 
 
 class Agent:
@@ -111,6 +117,7 @@ class Agent:
         self._monitor = Monitor(own_ports=lambda: own_ports)
         self._connections = Connections(Conntrack(open_conntrack(sockets[0])))
         self._applier = NodeApplier(sockets[0], self._connections, settings.run_dir, private_key)
+        self._ruleset_monitor = NftMonitor(own_ports={self._applier.nft_port})
         self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(
             self._view,
@@ -124,34 +131,41 @@ class Agent:
         self._cni: CniService | None = None
 
     async def run(self) -> None:
-        """Run every part until SIGTERM or SIGINT."""
+        """Run every part until SIGTERM or SIGINT, or until one fails."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with asyncio.TaskGroup() as tasks:
-            self._cni = self._cni_service(tasks)
-            running = [
-                tasks.create_task(
-                    follow_all(self._client, WATCHED, self._reconciler.queue), name="sources"
-                ),
-                tasks.create_task(self._reconciler.accept(), name="accept"),
-                tasks.create_task(self._reconciler.run(), name="reconcile"),
-                tasks.create_task(self._record.publish(self._client), name="record"),
-                tasks.create_task(self._settle(), name="settle"),
-                tasks.create_task(
-                    keep_healed(self._monitor, self._reconciler, self._record), name="healing"
-                ),
-            ]
-            async with serving(self._settings.socket, self._answer):
-                _LOG.info("agent ready", node=self._settings.node, version=chita.__version__)
-                await stop.wait()
-            for task in running:
-                task.cancel()
-        self._monitor.close()
-        self._connections.close()
-        await self._pod_links.close()
-        self._kernel.shutdown()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._start(tasks)
+                async with serving(self._settings.socket, self._answer):
+                    _LOG.info("agent ready", node=self._settings.node, version=chita.__version__)
+                    await _raise_when(stop)
+        except* _StoppedError:
+            _LOG.info("agent stopped")
+        finally:
+            self._monitor.close()
+            self._ruleset_monitor.close()
+            self._connections.close()
+            await self._pod_links.close()
+            # What is being applied is finished: the kernel is left in one state, not between two.
+            self._kernel.shutdown()
+
+    def _start(self, tasks: asyncio.TaskGroup) -> None:
+        reconciler = self._reconciler
+        self._cni = self._cni_service(tasks)
+        parts: dict[str, Coroutine[Any, Any, None]] = {
+            "sources": follow_all(self._client, WATCHED, reconciler.queue),
+            "accept": reconciler.accept(),
+            "reconcile": reconciler.run(),
+            "record": self._record.publish(self._client),
+            "settle": self._settle(),
+            "healing": keep_healed(self._monitor, reconciler, self._record),
+            "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
+        }
+        for name, part in parts.items():
+            tasks.create_task(part, name=name)
 
     def _cni_service(self, tasks: asyncio.TaskGroup) -> CniService:
         settings = self._settings
@@ -183,7 +197,8 @@ class Agent:
             return self._settings.pod_mtu_bytes
         record = self._record.value
         wire = record.wire_mtu_bytes if record else self._record.interface_mtu_bytes
-        outer = self._record.interfaces[0].address.family
+        interfaces = record.interfaces if record else self._record.interfaces
+        outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
 
     async def _settle(self) -> None:
@@ -211,7 +226,13 @@ class Agent:
 
     async def _status(self) -> AgentStatus:
         loop = asyncio.get_running_loop()
-        device = await loop.run_in_executor(self._kernel, self._applier.wireguard)
+        try:
+            device = await loop.run_in_executor(self._kernel, self._applier.wireguard)
+        except (
+            ChitaError
+        ) as error:  # wireguard-go died; the rest of the answer is true all the same
+            _LOG.warning("wireguard not read", why=str(error))
+            device = None
         return agent_status(
             self._reconciler,
             self._view,
@@ -235,6 +256,16 @@ class Agent:
             )
             for key, peer in device.peers.items()
         ]
+
+
+async def _raise_when(stop: asyncio.Event) -> NoReturn:
+    """End every task of the group once told to, also reports to an API that does not answer.
+
+    Raises:
+        _StoppedError: always.
+    """
+    await stop.wait()
+    raise _StoppedError
 
 
 def text_of(value: Any) -> str:

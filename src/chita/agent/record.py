@@ -53,6 +53,7 @@ class OwnRecord:
         """How often it was written."""
         self.interfaces: tuple[HostInterface, ...] = ()
         self.interface_mtu_bytes = 0
+        self._devices: dict[int, str] = {}
         self.read_interfaces()
 
     def read_interfaces(self) -> None:
@@ -63,7 +64,9 @@ class OwnRecord:
         """
         found: list[HostInterface] = []
         mtus: list[int] = []
-        for link in self._links.read().values():
+        links = self._links.read().values()
+        self._devices = {link.index: link.name for link in links}
+        for link in links:
             if not is_way_out(link.name) or not link.is_up:
                 continue
             for held in self._links.read_addresses(link.index):
@@ -76,6 +79,10 @@ class OwnRecord:
             raise KernelError("no interface of this node has an address other than link-local")
         self.interfaces = tuple(found)
         self.interface_mtu_bytes = min(mtus)
+
+    def device(self, index: int) -> str:
+        """Return the name of a device when the interfaces were last read; empty: there was none."""
+        return self._devices.get(index, "")
 
     def of(self, cluster: ClusterState) -> FabricNode:
         """Return the record in *cluster*'s light; one that *cluster* does not have is published.

@@ -53,6 +53,12 @@ class Nfnetlink:
         self._seq = 0
         self._send_bytes = 0
 
+    @property
+    def port(self) -> int:
+        """The socket's netlink port: announcements of its commits carry it."""
+        port: int = self._socket.getsockname()[0]
+        return port
+
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once.
 

@@ -53,6 +53,11 @@ class KernelTable:
         """Of the last commit that we know of; -1: none."""
         self._touched = False
 
+    @property
+    def port(self) -> int:
+        """The netlink port that our commits come from."""
+        return self._netlink.port
+
     def read(self) -> Outline | None:
         """Return what the table holds, or None when there is none."""
         # What is announced from here on may have come after the reading.
