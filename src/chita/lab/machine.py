@@ -1,4 +1,4 @@
-"""Whether a lab can run on this machine; what is missing is named with its mend, before anything."""
+"""Whether a lab can run on this machine: what is missing is named with its mend at the start."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ PROGRAMS = {"ip": "iproute2", "nft": "nftables", "wireguard-go": "wireguard-go"}
 """Programs the lab starts, with the Debian package that has each."""
 
 _VXLAN = "link add chita-probe type vxlan id 1 dstport 4789"
-_RULESET = (
-    "table inet chita-probe {\n"
-    "  set s { type ifname . ipv4_addr; }\n"
-    "  chain c { type filter hook forward priority 0; ct state established accept;\n"
-    '    iifname vmap { "x" : drop } }\n'
-    "  chain n { type nat hook postrouting priority 100; masquerade; }\n"
-    "}\n"
-)
+_RULESET = """
+table inet chita-probe {
+  set s { type ifname . ipv4_addr; }
+  chain c {
+    type filter hook forward priority 0;
+    ct state established accept
+    iifname vmap { "x" : drop }
+  }
+  chain n {
+    type nat hook postrouting priority 100;
+    masquerade
+  }
+}
+"""
 """A little of everything that policy needs of nftables."""
 
 
