@@ -70,9 +70,7 @@ class Address:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Address)
-            and self.value == other.value
-            and self.family == other.family
+            isinstance(other, Address) and self.value == other.value and self.family == other.family
         )
 
     def __hash__(self) -> int:
