@@ -6,6 +6,7 @@ concatenation lies in successive ones.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def encode_rule(chain: str, rule: Rule, set_ids: Iterator[int]) -> EncodedRule:
             sets.append(_anonymous_set(statement, set_id))
             body += [_load(statement.field), _anonymous_lookup(statement.sense, set_id)]
         else:
-            body += _expressions(statement)
+            body.append(_statement(statement))
     # NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS, _USERDATA
     encoded = (
         text(1, TABLE) + text(2, chain) + nested(4, *body) + attribute(7, _user_data(rule))
@@ -124,6 +125,7 @@ def _expression(name: str, *attributes: bytes) -> bytes:
     return nested(1, text(1, name), nested(2, *attributes))
 
 
+@functools.cache
 def _load(field: Field, register: int = REGISTER) -> bytes:
     match FIELDS[field]:
         case Meta(key, _, _):
@@ -161,6 +163,12 @@ def _value(kind: int, data: bytes) -> bytes:
 def _verdict(verdict: Verdict) -> bytes:
     # To the verdict register, which is number 0.
     return _expression("immediate", number(1, 0), nested(2, elements.verdict_attributes(verdict)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _statement(statement: Statement) -> bytes:
+    """Return one statement; a table of thousands of rules is made of a few hundred of them."""
+    return b"".join(_expressions(statement))
 
 
 def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, C901 - one case a statement

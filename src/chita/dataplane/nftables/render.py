@@ -5,6 +5,7 @@ The order is stable: sets, maps, chains by name; rules as they are; elements sor
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 
@@ -138,6 +139,7 @@ def rule_comment(rule: Rule) -> str:
     return f"{rule.comment} #{mark}".lstrip()
 
 
+@functools.lru_cache(maxsize=4096)
 def statement_text(statement: Statement) -> str:  # noqa: PLR0911, C901 - one line a statement
     """Return one statement."""
     match statement:

@@ -129,11 +129,13 @@ def list_sets(rules: Iterable[Rule]) -> Iterator[Set]:
     """Yield the sets of what *rules* list themselves, where it is more than one thing."""
     for rule in rules:
         for side in (rule.source, rule.destination):
-            for ranges in (merge(side.ports), merge(side.not_ports)):
+            for ports in (side.ports, side.not_ports):
+                ranges = merge(ports) if len(ports) > 1 else ()
                 if len(ranges) > 1:
                     yield port_list(ranges)
             for nets in (side.nets, side.not_nets):
-                for family in FAMILIES:
+                # One network is compared, not looked up.
+                for family in FAMILIES if len(nets) > 1 else ():
                     of_family = collapse(net for net in nets if net.family == family)
                     if len(of_family) > 1:
                         yield network_list(of_family)
