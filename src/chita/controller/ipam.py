@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import msgspec
 
-from chita.errors import ApiError, ConflictError
+from chita.errors import ConflictError
 from chita.ipam.affinity import BlockAffinity
 from chita.ipam.block import IPAMBlock, release
 from chita.ipam.garbage import DEFAULT_GRACE_S, Garbage, IpamState, Live, Memory, find_garbage
@@ -21,6 +20,9 @@ from chita.model.net import Cidr
 from chita.telemetry.log import logger
 
 _LOG = logger("ipam")
+
+MAX_SCANS = 3
+"""Releasing, then deleting takes two; the rest waits for the next time."""
 
 
 class Population(Protocol):
@@ -50,14 +52,16 @@ class IpamCollector:
         self._pause = pause
         self._memory = Memory()
 
-    async def run(self) -> NoReturn:
-        """Scan every half grace period, for ever; an API that does not answer ends one scan."""
-        while True:
-            try:
-                await self.scan()
-            except (ApiError, ConflictError) as error:
-                _LOG.warning("ipam scan failed", why=str(error))
-            await asyncio.sleep(self._grace_s / 2)
+    async def collect(self) -> None:
+        """Scan until a scan frees nothing: the block of freed addresses is garbage itself.
+
+        Raises:
+            ApiError: the API did not answer; what was done stays done, the rest is found again.
+        """
+        for _ in range(MAX_SCANS):
+            garbage = await self.scan()
+            if not garbage.releases and not garbage.orphans:
+                break
 
     async def scan(self) -> Garbage:
         """Find garbage and remove it; return what was found.

@@ -6,12 +6,14 @@ import asyncio
 import signal
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from aiohttp import web
 
+from chita.api.auth import ApiConfig
 from chita.errors import EngineError, InputError
 from chita.model.kinds import known_kind
 from chita.model.validate.objects import validate
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 
 ADMIN = "admin"
+NEIGHBOUR = "chita-server"
 DRAIN_S = 2.0  # how long requests may still run after a stop
 log = logger("server")
 
@@ -60,8 +63,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     history_events: int = 10_000
 
 
-async def serve(settings: ServerSettings) -> None:
+Neighbour = tuple[str, Callable[[ApiConfig], Coroutine[None, None, NoReturn]]]
+"""What runs in the server's process as a client of it: its name, and how it starts."""
+
+
+async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> None:
     """Serve until SIGTERM or SIGINT; then end watches, finish requests and close the file.
+
+    What is *beside* it in the process starts once the server can be reached, with an
+    administrator's credentials, and is cancelled first.
 
     Raises:
         EngineError: the data directory or an address can't be used.
@@ -89,9 +99,12 @@ async def serve(settings: ServerSettings) -> None:
         log.info("server ready", addresses=[_url(s) for s in sockets], revision=store.revision)
         async with asyncio.TaskGroup() as tasks:
             sweeping = expire_events(registry, known_kind("v1", "Event"))
-            expiry = tasks.create_task(sweeping, name="event-expiry")
+            running = [tasks.create_task(sweeping, name="event-expiry")]
+            config = _neighbours_config(settings, authority, sockets)
+            running += [tasks.create_task(start(config), name=name) for name, start in beside]
             await stop.wait()
-            expiry.cancel()
+            for task in running:
+                task.cancel()
         store.end_watches()
         await runner.cleanup()
     finally:
@@ -171,6 +184,23 @@ def _write_kubeconfig(
         pki.write_private(settings.kubeconfig, text)
     except OSError as error:
         raise EngineError(f"write kubeconfig {settings.kubeconfig}: {error}") from error
+
+
+def _neighbours_config(
+    settings: ServerSettings, authority: pki.Authority, sockets: Sequence[socket.socket]
+) -> ApiConfig:
+    """Return how a client in this process reaches the server.
+
+    An inherited socket may be in another network namespace: the first of our own is taken.
+    """
+    own = sockets[len(settings.inherited_fds) :] or sockets
+    identity = authority.client(NEIGHBOUR, [ADMINS])
+    return ApiConfig(
+        server=_url(own[0]),
+        ca_pem=authority.certificate_pem.decode(),
+        client_certificate_pem=identity.certificate.decode(),
+        client_key_pem=identity.key.decode(),
+    )
 
 
 def _url(listening: socket.socket) -> str:

@@ -57,6 +57,19 @@ def _endpoint(text: str) -> tuple[str, int]:
     show_default=True,
     help="Writes to remember, so that a watch can resume after a break.",
 )
+@click.option(
+    "--controller/--no-controller",
+    default=True,
+    show_default=True,
+    help="Collect garbage in this process: addresses of vanished pods, records of deleted nodes.",
+)
+@click.option(
+    "--ipam-grace",
+    type=click.FloatRange(min=1),
+    default=900,
+    show_default=True,
+    help="Seconds that an address must look leaked before it is freed.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
@@ -67,6 +80,8 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     kubeconfig: Path | None,
     join_token_file: Path | None,
     history: int,
+    controller: bool,  # noqa: FBT001 - click passes a flag by position's name
+    ipam_grace: float,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -80,7 +95,9 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     """
     # Imported here: the server's libraries take longer to load than most commands to run.
     import asyncio
+    from functools import partial
 
+    from chita.controller.main import control
     from chita.server.main import Endpoint, ServerSettings, serve
     from chita.telemetry.log import LogFormat, configure
 
@@ -95,4 +112,5 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
         join_token=token,
         history_events=history,
     )
-    asyncio.run(serve(settings))
+    controlling = [("controller", partial(control, ipam_grace_s=ipam_grace))]
+    asyncio.run(serve(settings, controlling if controller else []))
