@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count, cycle
+from sys import intern
 
 from chita.model.cluster import Entity
 from chita.model.endpoint import NetworkSet, Profile, WorkloadEndpoint
@@ -90,15 +91,15 @@ def _endpoints(remote: int) -> Iterator[WorkloadEndpoint]:
 
 def _endpoint(node: str, ordinal: int, seed: int) -> WorkloadEndpoint:
     namespace = f"namespace-{ordinal % NAMESPACES}"
-    # Each value a string of its own, as after decoding.
-    labels = {f"one-in-{n}": f"value-{seed % n}" for n in (10, 11, 20, 30, 40)}
+    # Equal texts are one, as conversion leaves them (and upstream's uniquelabels).
+    labels = {intern(f"one-in-{n}"): intern(f"value-{seed % n}") for n in (10, 11, 20, 30, 40)}
     labels[MARKERS[seed % len(MARKERS)]] = "true"
     return WorkloadEndpoint(
-        namespace=namespace,
+        namespace=intern(namespace),
         name=f"{node}-wep-{ordinal}",
         node=node,
         interface=f"cali{seed:08x}",
         labels=labels,
         addresses=(Address(4, FIRST_ADDRESS + seed - 1),),
-        profiles=(namespace_profile(namespace),),
+        profiles=(intern(namespace_profile(namespace)),),
     )

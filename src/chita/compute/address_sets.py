@@ -15,10 +15,9 @@ from chita.model.service import EndpointSlice
 
 def address_set(classes: Iterable[LabelClass[Peer]]) -> AddressSet:
     """Return the addresses of the members of *classes*; an address that several have is one."""
-    members = [member for each in classes for member in each.members.values()]
-    networks = [
-        net for member in members if isinstance(member, OtherPeer) for net in member.networks
-    ]
+    members = list(chain.from_iterable([each.members.values() for each in classes]))
+    others = [member for member in members if type(member) is OtherPeer]
+    networks = [net for member in others for net in member.networks]
     return AddressSet(
         addresses=frozenset(chain.from_iterable([member.addresses for member in members])),
         networks=frozenset(collapse(networks)) if networks else frozenset(),

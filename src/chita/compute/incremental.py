@@ -42,7 +42,11 @@ class RulesInUse:
     def refresh(self, used: AbstractSet[str], changed: AbstractSet[str]) -> None:
         """Hold what *used* names; look again at those among them that are in *changed*."""
         held = self._resolved.keys()
-        affected = (held - used) | (used - held) | (changed & used)
+        affected = changed & used
+        if used != held:
+            affected |= (held - used) | (used - held)
+        if not affected:
+            return
         old = [self._resolved.pop(key) for key in affected & held]
         news = {key: self._resolve(key) if key in used else None for key in affected}
         found = {key: new for key, new in news.items() if new is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 
 from chita.desired.paths import Path, PathKind
 from chita.desired.policy import EndpointPolicy
@@ -55,10 +56,15 @@ def endpoint_routes(endpoints: Mapping[str, EndpointPolicy]) -> dict[Cidr, Route
     """Return the routes to the addresses of a node's own *endpoints*, which stand by interface."""
     routes: dict[Cidr, Route] = {}
     for interface, endpoint in endpoints.items():
-        for address in endpoint.addresses:
-            dst = Cidr.of(address)
-            routes[dst] = OnDevice(dst=dst, device=interface)
+        for route in _routes_to(interface, endpoint.addresses):
+            routes[route.dst] = route
     return routes
+
+
+@lru_cache(maxsize=4096)
+def _routes_to(interface: str, addresses: tuple[Address, ...]) -> tuple[OnDevice, ...]:
+    """Return the routes to *addresses*; remembered, since all stand again in each NodeState."""
+    return tuple([OnDevice(dst=Cidr.of(address), device=interface) for address in addresses])
 
 
 def _route(

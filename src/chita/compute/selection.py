@@ -215,22 +215,38 @@ class Selection(Generic[T]):
 
     def _relabel(self, each: LabelClass[T], suspects: Iterable[str]) -> None:
         """Make the labels and the selection of *each* right; only *suspects* may be others."""
-        old, new = each.labels, effective_labels(each.identity, self._applied)
-        changed = [key for key in suspects if old.get(key) != new.get(key)]
+        new = dict(each.labels)
+        changed = [key for key in suspects if self._inherit(each, key, new)]
         self._index.relabel(each, new, changed)
         mentioning = [self._mentioning[key] for key in changed if key in self._mentioning]
         if not mentioning:
             return
-        selected = self._selectors_of[each]
-        for name in [name for name in selected if not self._entries[name].predicate(new)]:
-            self._entries[name].selected.discard(each)
-            selected.discard(name)
-            self._changed_classes.add(each)
-            self._changed_selectors.add(name)
+        selected, entries = self._selectors_of[each], self._entries
+        for name in list(selected):
+            entry = entries[name]
+            if not entry.keys.isdisjoint(changed) and not entry.predicate(new):
+                entry.selected.discard(each)
+                selected.discard(name)
+                self._changed_classes.add(each)
+                self._changed_selectors.add(name)
         for index in mentioning:
             for name in index.worth_trying(new):
-                if name not in selected and self._entries[name].predicate(new):
-                    self._select(name, self._entries[name], each)
+                if name not in selected and entries[name].predicate(new):
+                    self._select(name, entries[name], each)
+
+    def _inherit(self, each: LabelClass[T], key: str, labels: dict[str, str]) -> bool:
+        """Put what *each* inherits under *key* into *labels*; return whether that is another."""
+        own, profiles = each.identity
+        held = labels.pop(key, None)
+        if held is not None and (key, held) in own:
+            labels[key] = held
+            return False
+        for name in profiles:
+            applied = self._applied.get(name)
+            if applied is not None and key in applied:
+                labels[key] = applied[key]
+                break
+        return labels.get(key) != held
 
     def _select(self, name: str, entry: _Entry[T], each: LabelClass[T]) -> None:
         entry.selected.add(each)
