@@ -16,7 +16,7 @@ from chita.model.endpoint import (
 )
 from chita.model.labels import namespace_profile
 from chita.model.net import Address, Cidr, parse_protocol
-from chita.model.policy import BUILT_IN_TIERS, Action, Tier
+from chita.model.policy import BUILT_IN_TIERS, Action, Direction, Tier
 
 DEFAULT_ALLOW = "projectcalico-default-allow"
 """The profile that always exists: everything allowed (calico 2.8)."""
@@ -100,8 +100,8 @@ def profile(obj: Field) -> Profile:
     return Profile(
         name=metadata.name,
         labels_to_apply=spec["labelsToApply"].texts_by_key(),
-        ingress=rules(spec["ingress"], ""),
-        egress=rules(spec["egress"], ""),
+        ingress=rules(spec["ingress"], "", Direction.INGRESS),
+        egress=rules(spec["egress"], "", Direction.EGRESS),
     )
 
 

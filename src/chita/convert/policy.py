@@ -108,8 +108,8 @@ def _v3_policy(obj: Field, kind: PolicyKind) -> PolicyResult:
     namespace = metadata.in_namespace if kind in NAMESPACED else ""
     spec = obj["spec"]
     spec.only(*_SPEC_FIELDS, *(() if namespace else _GLOBAL_SPEC_FIELDS))
-    ingress, problems = rules_fail_closed(spec["ingress"], namespace)
-    egress, egress_problems = rules_fail_closed(spec["egress"], namespace)
+    ingress, problems = rules_fail_closed(spec["ingress"], namespace, Direction.INGRESS)
+    egress, egress_problems = rules_fail_closed(spec["egress"], namespace, Direction.EGRESS)
     policy = Policy(
         kind=kind,
         namespace=namespace,

@@ -12,9 +12,19 @@ from chita.convert.fields import Field
 from chita.convert.ports import PORT_NAME
 from chita.errors import ConvertError, ParseError
 from chita.model.labels import NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX
-from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, Cidr, Family, PortRange, parse_protocol
+from chita.model.net import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    TCP,
+    Cidr,
+    Family,
+    PortRange,
+    parse_protocol,
+)
 from chita.model.policy import (
     Action,
+    Direction,
     EntityRule,
     HttpMatch,
     HttpPath,
@@ -45,21 +55,27 @@ _ENTITY_RULE_FIELDS = (
     "nets", "notNets", "selector", "notSelector", "namespaceSelector", "ports", "notPorts",
     "serviceAccounts", "services",
 )  # fmt: skip
+_PORTS = ("ports", "notPorts")
+_NOT_WITH_SERVICES = (
+    "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts",
+)  # fmt: skip
 _ANYTHING = EntityRule()
 _FAMILIES: dict[int, Family] = {4: 4, 6: 6}
 _ICMP_FAMILY: dict[int, Family] = {ICMP: 4, ICMPV6: 6}
 
 
-def rules(field: Field, namespace: str) -> tuple[Rule, ...]:
+def rules(field: Field, namespace: str, direction: Direction) -> tuple[Rule, ...]:
     """Return the rules of a list such as ``spec.ingress``; *namespace* is the policy's, if any.
 
     Raises:
         ConvertError: any of them means nothing.
     """
-    return tuple([_rule(item, namespace) for item in field.items()])
+    return tuple([_rule(item, namespace, direction) for item in field.items()])
 
 
-def rules_fail_closed(field: Field, namespace: str) -> tuple[tuple[Rule, ...], list[Problem]]:
+def rules_fail_closed(
+    field: Field, namespace: str, direction: Direction
+) -> tuple[tuple[Rule, ...], list[Problem]]:
     """Return the rules of a list, and what in it means nothing.
 
     No rule is wider for it: one that allows is left out, one that denies or passes becomes a Deny
@@ -69,7 +85,7 @@ def rules_fail_closed(field: Field, namespace: str) -> tuple[tuple[Rule, ...], l
     problems: list[Problem] = []
     for item in field.items():
         try:
-            good.append(_rule(item, namespace))
+            good.append(_rule(item, namespace, direction))
         except ConvertError as error:
             effect = "the rule is left out"
             action = item.value.get("action") if isinstance(item.value, Mapping) else None
@@ -80,14 +96,16 @@ def rules_fail_closed(field: Field, namespace: str) -> tuple[tuple[Rule, ...], l
     return tuple(good), problems
 
 
-def _rule(field: Field, namespace: str) -> Rule:
+def _rule(field: Field, namespace: str, direction: Direction) -> Rule:
     field.only(*_RULE_FIELDS)
+    action = field["action"].one_of(Action)
     protocol = _protocol(field["protocol"])
     source = _entity_rule(field["source"], namespace, protocol)
     destination = _entity_rule(field["destination"], namespace, protocol)
+    _check_services(field, direction)
     annotations = field["metadata"]["annotations"].texts_by_key()
     return Rule(
-        action=field["action"].one_of(Action),
+        action=action,
         family=_family(field, protocol, source, destination),
         protocol=protocol,
         not_protocol=_protocol(field["notProtocol"]),
@@ -95,7 +113,7 @@ def _rule(field: Field, namespace: str) -> Rule:
         not_icmp=_icmp(field["notICMP"], protocol),
         source=source,
         destination=destination,
-        http=_http(field["http"]),
+        http=_http(field["http"], action, protocol, direction),
         annotations=tuple(sorted(annotations.items())),
     )
 
@@ -279,6 +297,25 @@ def _service(field: Field, namespace: str) -> ServiceRef | None:
     return ServiceRef(of, field["name"].required())
 
 
+def _check_services(rule: Field, direction: Direction) -> None:
+    """Raise unless ``services`` stand where they may and alone (calico 2.5).
+
+    They are addresses, as a destination with ports: what else a side says would change a Deny.
+    """
+    place = "source" if direction is Direction.INGRESS else "destination"
+    for side in ("source", "destination"):
+        entity = rule[side]
+        if not entity["services"].is_set:
+            continue
+        if side != place:
+            raise entity["services"].error(
+                f"stands in the {place} of an {direction.lower()} rule only"
+            )
+        for name in (*_NOT_WITH_SERVICES, *(_PORTS if side == "destination" else ())):
+            if entity[name].value:
+                raise entity[name].error("does not go with services")
+
+
 def _icmp(field: Field, protocol: int | None) -> IcmpMatch | None:
     if not field.is_set:
         return None
@@ -294,9 +331,21 @@ def _icmp(field: Field, protocol: int | None) -> IcmpMatch | None:
     )
 
 
-def _http(field: Field) -> HttpMatch | None:
+def _http(
+    field: Field, action: Action, protocol: int | None, direction: Direction
+) -> HttpMatch | None:
+    """Return what of HTTP a rule asks for: only where it can narrow what is let in.
+
+    A Deny with it would deny nothing for as long as HTTP is not read.
+    """
     if not field.is_set:
         return None
+    if action is not Action.ALLOW:
+        raise field.error(f"needs action Allow, not {action}")
+    if direction is Direction.EGRESS:
+        raise field.error("is for ingress rules only")
+    if protocol not in (None, TCP):
+        raise field.error("needs protocol TCP, or none")
     field.only("methods", "paths")
     paths: list[HttpPath] = []
     for item in field["paths"].items():
