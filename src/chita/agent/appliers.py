@@ -67,10 +67,7 @@ class NodeApplier:
         self._socket = socket
         self._links = Links(self._socket)
         self._table = RouteTable(self._socket, self._links)
-        table = KernelTable()
-        self.nft_port = table.port
-        """The netlink port of our own nftables commits, for those who listen to others'."""
-        self._nft = NftApplier(table)
+        self._nft = NftApplier(KernelTable())
         self._connections = connections
         self._engine_dir = engine_dir
         self._wireguard: WireguardTunnel | None = None

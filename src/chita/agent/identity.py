@@ -7,10 +7,12 @@ rotate them by accident (it would break every tunnel until all others have heard
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -20,8 +22,8 @@ from cryptography.x509.oid import NameOID
 from chita.agent.settings import AgentSettings
 from chita.api.auth import ApiConfig, read_kubeconfig
 from chita.api.client import ApiClient
-from chita.errors import InputError
-from chita.fabric.keys import private_key_text
+from chita.errors import InputError, ParseError
+from chita.fabric.keys import decode_key, private_key_text
 
 JOIN_PATH = "/chita/v1/join"
 
@@ -37,13 +39,15 @@ async def api_config(settings: AgentSettings) -> ApiConfig:
         return read_kubeconfig(settings.kubeconfig)
     if not settings.server or settings.ca_file is None:
         raise InputError("the agent needs --kubeconfig, or --server and --ca-file")
-    ca_pem = settings.ca_file.read_text()
+    try:
+        ca_pem = settings.ca_file.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        raise InputError(f"CA certificate {settings.ca_file}: {error}") from error
     key_file, certificate_file = settings.state_dir / "node.key", settings.state_dir / "node.crt"
-    if not certificate_file.exists():
+    why_not = why_unusable(certificate_file, ca_pem, datetime.now(UTC))
+    if why_not:
         if not settings.join_token:
-            raise InputError(
-                f"{settings.state_dir} has no client certificate yet: pass --token to join"
-            )
+            raise InputError(f"{why_not}: pass --token to join")
         key = ec.generate_private_key(ec.SECP256R1())
         key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         joining = ApiConfig(server=settings.server, ca_pem=ca_pem, token=settings.join_token)
@@ -62,6 +66,39 @@ async def api_config(settings: AgentSettings) -> ApiConfig:
     )
 
 
+def why_unusable(certificate_file: Path, ca_pem: str, now: datetime) -> str:
+    """Return why this node cannot use its client certificate; empty when it can.
+
+    The server would end the connection without a word, so it is looked at here.
+
+    Raises:
+        InputError: *ca_pem* is no certificate.
+    """
+    try:
+        authorities = x509.load_pem_x509_certificates(ca_pem.encode())
+    except ValueError as error:
+        raise InputError(f"the CA certificate is not readable: {error}") from error
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    except FileNotFoundError:
+        return f"{certificate_file.parent} has no client certificate yet"
+    except ValueError as error:
+        return f"{certificate_file} is not readable ({error})"
+    if not any(_is_issued_by(certificate, authority) for authority in authorities):
+        return f"{certificate_file} is of another CA than this server's"
+    if certificate.not_valid_after_utc < now:
+        return f"{certificate_file} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    return ""
+
+
+def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
 def signing_request(node: str, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the PEM request for a node's client certificate, named as Kubernetes names nodes."""
     name = x509.Name(
@@ -75,11 +112,20 @@ def signing_request(node: str, key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def wireguard_private_key(state_dir: Path) -> str:
-    """Return this node's WireGuard key, base64; it is made the first time."""
+    """Return this node's WireGuard key, base64; it is made the first time.
+
+    Raises:
+        InputError: the file holds something else.
+    """
     file = state_dir / "wireguard.key"
     if not file.exists():
         write_private(file, private_key_text(X25519PrivateKey.generate()).encode())
-    return file.read_text().strip()
+    key = file.read_text(encoding="ascii", errors="replace").strip()
+    try:
+        decode_key(key)
+    except ParseError as error:
+        raise InputError(f"{file}: {error}; remove it, and a new one is made") from error
+    return key
 
 
 def write_private(file: Path, content: bytes) -> None:

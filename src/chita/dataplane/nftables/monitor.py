@@ -9,15 +9,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 
-from chita.dataplane.netlink.message import attributes, messages
-from chita.dataplane.nftables.attributes import SUBSYSTEM
+from chita.dataplane.netlink.message import attributes, messages, string
+from chita.dataplane.nftables.attributes import SUBSYSTEM, Message
 from chita.dataplane.nftables.objects import TABLE
+from chita.dataplane.nftables.parts import ChainPart, Part, SetPart, TablePart, Touched
 
 _NETLINK_NETFILTER = 12
 _GROUP = 1 << 7 - 1
 """NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h), as a bit."""
+_OF_SETS = {Message.NEWSET: 2, Message.DELSET: 2, Message.NEWSETELEM: 2, Message.DELSETELEM: 2}
+"""Where what is about a set has its name: NFTA_SET_NAME, NFTA_SET_ELEM_LIST_SET."""
+_OF_CHAINS = {Message.NEWCHAIN: 3, Message.DELCHAIN: 3, Message.NEWRULE: 2, Message.DELRULE: 2}
+"""Likewise of chains: NFTA_CHAIN_NAME, NFTA_RULE_CHAIN."""
+_NAME: dict[int, int] = {**_OF_SETS, **_OF_CHAINS}
 _RECEIVE_BYTES = 1 << 16
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 1 << 20
@@ -39,17 +45,21 @@ class Monitor:
 
     def touched(self) -> bool:
         """Return whether a commit since the last call was, or may have been, about our table."""
-        found = False
+        return bool(self.touched_parts())
+
+    def touched_parts(self) -> Touched:
+        """Return what of our table commits since the last call were, or may have been, about."""
+        found: set[Part | TablePart] = set()
         while True:
             try:
-                found |= _is_ours(self._socket.recv(_RECEIVE_BYTES), self._own_ports)
+                found.update(_ours(self._socket.recv(_RECEIVE_BYTES), self._own_ports))
             except BlockingIOError:
-                return found
+                return frozenset(found)
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
                 # Announcements were lost: one of them may have been the one.
-                found = True
+                found.add(TablePart())
 
     async def touches(self) -> AsyncIterator[None]:
         """Yield each time `touched` has become true, as soon as it has."""
@@ -70,18 +80,24 @@ class Monitor:
         self._socket.close()
 
 
-def _is_ours(announcements: bytes, own_ports: Collection[int]) -> bool:
-    """Return whether one of *announcements*, made by no port of *own_ports*, names our table.
+def _ours(announcements: bytes, own_ports: Collection[int]) -> Iterator[Part | TablePart]:
+    """Yield what of our table *announcements* that none of *own_ports* made are about.
 
     The table is attribute 1 of everything that is in one (NFTA_TABLE_NAME, NFTA_CHAIN_TABLE,
     NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE, ...), and it comes first. Another
     family's table of that name counts too: asking once too often does no harm.
     """
     for kind, _, _, port, body in messages(announcements):
-        if port in own_ports:
+        if port in own_ports or kind >> 8 != SUBSYSTEM:
             continue
         # The attributes follow the four bytes of nfgenmsg.
-        first = next(attributes(body, 4), None)
-        if kind >> 8 == SUBSYSTEM and first is not None and first == (1, TABLE.encode() + b"\0"):
-            return True
-    return False
+        told = attributes(body, 4)
+        if next(told, None) != (1, TABLE.encode() + b"\0"):
+            continue
+        name = next((string(value) for what, value in told if what == _NAME.get(kind)), None)
+        if name is None:
+            yield TablePart()
+        elif kind in _OF_SETS:
+            yield SetPart(name)
+        else:
+            yield ChainPart(name)
