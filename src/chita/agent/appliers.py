@@ -67,7 +67,10 @@ class NodeApplier:
         self._socket = socket
         self._links = Links(self._socket)
         self._table = RouteTable(self._socket, self._links)
-        self._nft = NftApplier(KernelTable())
+        table = KernelTable()
+        self.nft_port = table.port
+        """The netlink port of our own nftables commits, for those who listen to others'."""
+        self._nft = NftApplier(table)
         self._connections = connections
         self._engine_dir = engine_dir
         self._wireguard: WireguardTunnel | None = None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import NoReturn
 
 from chita.agent.facts import is_way_out
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
 from chita.dataplane.netlink.monitor import Change, Monitor, Subject
-from chita.dataplane.nftables.watch import RulesetWatch
+from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.errors import KernelError
 from chita.telemetry.log import logger
 
@@ -42,18 +41,17 @@ async def keep_healed(monitor: Monitor, reconciler: Reconciler, record: OwnRecor
     raise AssertionError("the monitor never ends")
 
 
-async def keep_ruleset_healed(watch: RulesetWatch, reconciler: Reconciler) -> NoReturn:
+async def keep_ruleset_healed(monitor: NftMonitor, reconciler: Reconciler) -> NoReturn:
     """Have our table put right as soon as others change or delete it, for ever.
 
     Without it nothing is enforced, so the first touch is acted on at once; somebody who touches it
     again and again gets an answer every pause.
     """
-    async with aclosing(watch.touches()) as touches:
-        async for _ in touches:
-            _LOG.warning("ruleset changed by others")
-            reconciler.recheck()
-            await asyncio.sleep(PAUSE_S)
-    raise AssertionError("the watch never ends")
+    async for _ in monitor.touches():
+        _LOG.warning("ruleset changed by others")
+        reconciler.recheck()
+        await asyncio.sleep(PAUSE_S)
+    raise AssertionError("the monitor never ends")
 
 
 def _may_be_way_out(change: Change) -> bool:

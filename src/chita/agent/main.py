@@ -31,7 +31,7 @@ from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.monitor import Monitor
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.nftables.watch import RulesetWatch
+from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.dataplane.pod_interface import PodInterfaces
 from chita.dataplane.tunnels.vxlan import vtep_mac
 from chita.dataplane.tunnels.wireguard import DeviceState
@@ -117,7 +117,7 @@ class Agent:
         self._monitor = Monitor(own_ports=lambda: own_ports)
         self._connections = Connections(Conntrack(open_conntrack(sockets[0])))
         self._applier = NodeApplier(sockets[0], self._connections, settings.run_dir, private_key)
-        self._ruleset_watch = RulesetWatch()
+        self._ruleset_monitor = NftMonitor(own_ports={self._applier.nft_port})
         self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(
             self._view,
@@ -146,7 +146,7 @@ class Agent:
             _LOG.info("agent stopped")
         finally:
             self._monitor.close()
-            self._ruleset_watch.close()
+            self._ruleset_monitor.close()
             self._connections.close()
             await self._pod_links.close()
             # What is being applied is finished: the kernel is left in one state, not between two.
@@ -162,7 +162,7 @@ class Agent:
             "record": self._record.publish(self._client),
             "settle": self._settle(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
-            "ruleset healing": keep_ruleset_healed(self._ruleset_watch, reconciler),
+            "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
         }
         for name, part in parts.items():
             tasks.create_task(part, name=name)
