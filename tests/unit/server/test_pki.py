@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from chita.api.auth import ApiConfig, read_kubeconfig
 from chita.errors import EngineError, InputError
 from chita.server import pki
 from chita.server.users import User, user_of
@@ -99,3 +100,18 @@ def test_node_needs_both_name_and_group() -> None:
     assert not User("system:node:a", ()).node
     assert not User("a", ("system:nodes",)).node
     assert user_of(None) is None
+
+
+@pytest.mark.parametrize("url", ["https://192.0.2.1:6443", "https://[2001:db8::1]:6443"])
+def test_a_kubeconfig_is_read_back(tmp_path: Path, url: str) -> None:
+    authority = pki.load_or_make_authority(tmp_path)
+    identity = authority.client("admin", ["system:masters"])
+    path = tmp_path / "admin.kubeconfig"
+    path.write_bytes(pki.kubeconfig(url, authority.certificate_pem, identity))
+
+    assert read_kubeconfig(path) == ApiConfig(
+        server=url,
+        ca_pem=authority.certificate_pem.decode(),
+        client_certificate_pem=identity.certificate.decode(),
+        client_key_pem=identity.key.decode(),
+    )
