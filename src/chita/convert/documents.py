@@ -189,14 +189,15 @@ def _items(entry: Entry) -> list[Entry]:
     items = entry.raw.get("items")
     if not entry.kind.endswith("List") or not isinstance(items, list):
         return [entry]
+    lines_of: dict[str, dict[str, int]] = {}
+    for field, line in entry.lines.items():
+        path, dot, rest = field.partition(".")
+        if dot:
+            lines_of.setdefault(path, {})[rest] = line
     found: list[Entry] = []
     for index, item in enumerate(items):
         path = f"items[{index}]"
-        lines = {
-            field.removeprefix(path + "."): line
-            for field, line in entry.lines.items()
-            if field.startswith(path + ".")
-        }
+        lines = lines_of.get(path, {})
         source = Source(entry.source.file, entry.source.document, entry.line_of(path))
         raw = item if isinstance(item, dict) else {}
         found += _items(Entry(raw=raw, source=source, lines=lines))
