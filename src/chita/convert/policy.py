@@ -25,7 +25,7 @@ from chita.convert.rules import (
     with_service_account,
 )
 from chita.errors import ConvertError
-from chita.model.labels import NAMESPACE
+from chita.model.labels import NAMESPACE, SERVICE_ACCOUNT
 from chita.model.policy import Direction, EntityRule, Policy, PolicyKind, Rule, StagedAction
 from chita.model.problem import Problem
 from chita.model.selector import And, Selector, all_, equals, has, matches
@@ -133,8 +133,8 @@ def _v3_policy(obj: Field, kind: PolicyKind) -> PolicyResult:
 def _selector(spec: Field, namespace: str) -> Selector:
     """Return what a policy applies to: its selector, own namespace and service accounts in one.
 
-    A ``namespaceSelector`` never selects what is in no namespace (calico 2.3), also when the
-    labels it asks for must be absent.
+    A ``namespaceSelector`` never selects what is in no namespace, a ``serviceAccountSelector``
+    never what has no service account (calico 2.3), also where a label has to be absent.
     """
     selector = endpoint_selector(spec["selector"])
     if namespace:
@@ -142,10 +142,10 @@ def _selector(spec: Field, namespace: str) -> Selector:
     else:
         namespaces = endpoint_selector(spec["namespaceSelector"])
         if namespaces is not None:
-            selector = _and(selector, _namespaced(in_namespaces(namespaces)))
+            selector = _and(selector, _having(NAMESPACE, in_namespaces(namespaces)))
     accounts = endpoint_selector(spec["serviceAccountSelector"])
     if accounts is not None:
-        selector = _and(selector, with_service_account(accounts))
+        selector = _and(selector, _having(SERVICE_ACCOUNT, with_service_account(accounts)))
     return all_() if selector is None else selector
 
 
@@ -153,9 +153,9 @@ def _and(first: Selector | None, second: Selector) -> Selector:
     return second if first is None else And((first, second))
 
 
-def _namespaced(selector: Selector) -> Selector:
-    """Return *selector* so that it selects nothing outside all namespaces."""
-    return And((has(NAMESPACE), selector)) if matches(selector, {}) else selector
+def _having(key: str, selector: Selector) -> Selector:
+    """Return *selector* so that it selects nothing without label *key*."""
+    return And((has(key), selector)) if matches(selector, {}) else selector
 
 
 def _types(spec: Field, kind: PolicyKind) -> frozenset[Direction]:
@@ -213,4 +213,4 @@ def _pods_of(rule: Rule) -> Rule:
 def _pods_at(side: EntityRule) -> EntityRule:
     if side.selector is None:
         return side
-    return msgspec.structs.replace(side, selector=_namespaced(side.selector))
+    return msgspec.structs.replace(side, selector=_having(NAMESPACE, side.selector))

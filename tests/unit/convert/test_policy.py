@@ -88,7 +88,7 @@ SHOP = 'projectcalico.org/namespace == "shop"'
         pytest.param(
             GNP,
             {"serviceAccountSelector": "role == 'db' || !has(x)"},
-            '(pcsa.role == "db" || !has(pcsa.x))',
+            '(has(projectcalico.org/serviceaccount) && (pcsa.role == "db" || !has(pcsa.x)))',
             id="gnp-service-accounts",
         ),
         pytest.param(NP, {}, SHOP, id="np-own-namespace"),

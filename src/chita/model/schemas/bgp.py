@@ -80,6 +80,11 @@ _CONFIGURATION = Record(
         "ipv4NormalRoutePriority": ROUTE_PRIORITY,
         "ipv6NormalRoutePriority": ROUTE_PRIORITY,
     },
+    defaults={
+        "logSeverityScreen": "Info",
+        "serviceLoadBalancerAggregation": "Enabled",
+        "programClusterRoutes": "EnabledNoEncapOnly",
+    },
 )
 
 _PEER = Record(

@@ -70,6 +70,7 @@ _KUBE_CONTROLLERS = Record(
         "controllers": _CONTROLLERS,
         "debugProfilePort": _PORT,
     },
+    defaults={"healthChecks": "Enabled", "prometheusMetricsPort": 9094},
 )
 _INFORMATION = Record(
     fields={

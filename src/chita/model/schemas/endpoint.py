@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from chita.model.schema import (
-    Anything,
     Format,
     KindSchema,
     ListOf,
+    Pattern,
     Record,
     Schema,
     Scope,
@@ -38,6 +38,19 @@ _SETS = Record(
         "labels": "labels stand in metadata",
     },
 )
+_QOS = Record(
+    fields={
+        **{
+            f"{direction}{limit}": Whole(minimum=0)
+            for direction in ("ingress", "egress")
+            for limit in (
+                "Bandwidth", "Burst", "Peakrate", "Minburst", "PacketRate", "PacketBurst",
+                "MaxConnections",
+            )
+        },
+        "dscp": WholeOrText(Format.DSCP),
+    },
+)  # fmt: skip
 
 KINDS = (
     KindSchema(
@@ -80,7 +93,9 @@ KINDS = (
                     "orchestrator": Text(),
                     "workload": Text(),
                     "node": _NAME,
-                    "containerID": Text(),
+                    "containerID": Text(
+                        pattern=Pattern(r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?", "2f5ae1f3")
+                    ),
                     "pod": _NAME,
                     "endpoint": Text(),
                     "serviceAccountName": _NAME,
@@ -100,7 +115,7 @@ KINDS = (
                     "allowSpoofedSourcePrefixes": ListOf(
                         item=Text(format=Format.CIDR_OR_ADDRESS), unique=True
                     ),
-                    "qosControls": Anything(),
+                    "qosControls": _QOS,
                 },
                 required=("node",),
             ),

@@ -292,15 +292,16 @@ _OVERLAY: Final[dict[str, Schema]] = {
 USED_FIELDS: Final = frozenset({*HOST_SETTINGS, "wireguardListeningPort"})
 """What of it means something here."""
 
-KINDS = (
-    KindSchema(
-        api_version=V3,
-        kind="FelixConfiguration",
-        scope=Scope.CLUSTER,
-        fields={
-            "spec": Record(
+SPEC: Final = Record(
                 fields={
                     **HOST_SETTINGS, **_OVERLAY, **_DATAPLANE, **_TABLES, **_PROCESS, **_BPF
+                },
+                defaults={
+                    "nftablesMode": "Auto",
+                    "floatingIPs": "Disabled",
+                    "programClusterRoutes": "EnabledIPIPOnly",
+                    "bpfConnectTimeLoadBalancing": "TCP",
+                    "bpfHostNetworkedNATWithoutCTLB": "Enabled",
                 },
                 hints={
                     "logSeverity": "write logSeverityScreen",
@@ -312,7 +313,10 @@ KINDS = (
                     "reportingIntervalSecs": "write reportingInterval, as 30s",
                     "bpfConntrackCleanupMode": "write bpfConntrackMode",
                 },
-            ),
-        },
+            )  # fmt: skip
+
+KINDS = (
+    KindSchema(
+        api_version=V3, kind="FelixConfiguration", scope=Scope.CLUSTER, fields={"spec": SPEC}
     ),
-)  # fmt: skip
+)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from chita.model.problem import Problem
+from chita.model.schemas.felix import SPEC as _FELIX
 from chita.model.schemas.felix import USED_FIELDS
-from chita.model.schemas.kinds import CRD_V1, KINDS, schema_of
+from chita.model.schemas.kinds import CRD_V1, schema_of
 from chita.model.schemas.kubernetes_policy import POLICY_V1ALPHA1
 from chita.model.schemas.policy import V3
 
@@ -129,7 +130,9 @@ def _felix(obj: Raw) -> Iterator[Problem]:
         yield Problem("metadata.name", f"'{name}' has no effect: only default is read")
         return
     for field, value in _part(obj, "spec").items():
-        if value is not None and field not in USED_FIELDS and field in _FELIX_FIELDS:
+        # What the server filled in is nobody's wish.
+        is_told = value is not None and value != _FELIX.defaults.get(field)
+        if is_told and field not in USED_FIELDS and field in _FELIX.fields:
             yield Problem(f"spec.{field}", "is checked and not used here")
 
 
@@ -141,7 +144,6 @@ _REPLACED: Final = {
     (POLICY_V1ALPHA1, "AdminNetworkPolicy"): "Admin",
     (POLICY_V1ALPHA1, "BaselineAdminNetworkPolicy"): "Baseline",
 }
-_FELIX_FIELDS: Final = frozenset(KINDS[V3, "FelixConfiguration"].fields["spec"].fields)  # type: ignore[union-attr] # a Record
 _UNREAD: Final = (
     "BGPConfiguration", "BGPFilter", "BGPPeer", "CalicoNodeStatus", "ClusterInformation",
     "KubeControllersConfiguration", "Node",
