@@ -8,6 +8,7 @@ The order matters: ``kubectl get networkpolicies`` takes the first group that ha
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 
 import msgspec
 
@@ -78,79 +79,39 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         return "/".join(parts)
 
 
-def _core(  # noqa: PLR0913 - the columns of the table below
+def _kind(  # noqa: PLR0913 - the columns of the table below
     kind: str,
     plural: str,
     *short_names: str,
-    group: str = "",
-    scope: Scope = Scope.NAMESPACED,
+    group: str,
+    version: str,
+    scope: Scope,
     status: StatusPart = StatusPart.NONE,
     fields: tuple[str, ...] = (),
 ) -> Kind:
     return Kind(
         group=group,
-        version="v1",
-        kind=kind,
-        plural=plural,
-        scope=scope,
-        short_names=short_names,
-        status=status,
-        fields=fields,
-    )
-
-
-def _calico(
-    kind: str,
-    plural: str,
-    *short_names: str,
-    scope: Scope = Scope.CLUSTER,
-    status: StatusPart = StatusPart.NONE,
-    fields: tuple[str, ...] = (),
-) -> Kind:
-    return Kind(
-        group="projectcalico.org",
-        version="v3",
-        kind=kind,
-        plural=plural,
-        scope=scope,
-        short_names=short_names,
-        status=status,
-        fields=fields,
-    )
-
-
-def _cluster_policy(
-    version: str, kind: str, plural: str, *short_names: str, fields: tuple[str, ...] = ()
-) -> Kind:
-    return Kind(
-        group="policy.networking.k8s.io",
         version=version,
         kind=kind,
         plural=plural,
-        scope=Scope.CLUSTER,
-        short_names=short_names,
-        status=StatusPart.SPLIT,
-        fields=fields,
-    )
-
-
-def _chita(kind: str, plural: str, *short_names: str, status: StatusPart) -> Kind:
-    return Kind(
-        group="chita.dev",
-        version="v1alpha1",
-        kind=kind,
-        plural=plural,
-        scope=_CLUSTER,
+        scope=scope,
         short_names=short_names,
         status=status,
+        fields=fields,
     )
 
 
 _NAMESPACED = Scope.NAMESPACED
 _CLUSTER = Scope.CLUSTER
+_SPLIT = StatusPart.SPLIT
+
+_core = partial(_kind, group="", version="v1", scope=_NAMESPACED)
+_cluster_policy = partial(_kind, group="policy.networking.k8s.io", scope=_CLUSTER, status=_SPLIT)
+_calico = partial(_kind, group="projectcalico.org", version="v3", scope=_CLUSTER)
+_chita = partial(_kind, group="chita.dev", version="v1alpha1", scope=_CLUSTER)
+
 _TIER = ("spec.tier",)
 _NODE = ("spec.node",)
-_SPLIT = StatusPart.SPLIT
 
 KINDS: tuple[Kind, ...] = (
     _core("Namespace", "namespaces", "ns", scope=_CLUSTER, status=_SPLIT, fields=("status.phase",)),
@@ -196,12 +157,12 @@ KINDS: tuple[Kind, ...] = (
     _core("EndpointSlice", "endpointslices", group="discovery.k8s.io"),
     _core("NetworkPolicy", "networkpolicies", "netpol", group="networking.k8s.io"),
     _cluster_policy(
-        "v1alpha2", "ClusterNetworkPolicy", "clusternetworkpolicies", "kcnp", fields=_TIER
+        "ClusterNetworkPolicy", "clusternetworkpolicies", "kcnp", version="v1alpha2", fields=_TIER
     ),
     # What it replaced, for the clusters that still have them.
-    _cluster_policy("v1alpha1", "AdminNetworkPolicy", "adminnetworkpolicies", "anp"),
+    _cluster_policy("AdminNetworkPolicy", "adminnetworkpolicies", "anp", version="v1alpha1"),
     _cluster_policy(
-        "v1alpha1", "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", "banp"
+        "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", "banp", version="v1alpha1"
     ),
     _calico(
         "NetworkPolicy",
