@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from chita.errors import ConflictError, EngineError
+from chita.errors import EngineError
 from chita.store.catalog import Catalog
+from chita.store.catalogued import CataloguedStore
 from chita.store.store import Event, EventType, Key, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from chita.store.store import Object, Snapshot, Watch
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -52,12 +52,12 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
     compacted: int  # forget the history up to here
 
 
-class SqliteStore:
+class SqliteStore(CataloguedStore):
     """A `Store` in one file. Make it with `open`, inside the event loop that uses it."""
 
     def __init__(self, connection: sqlite3.Connection, catalog: Catalog) -> None:
+        super().__init__(catalog)
         self._connection = connection
-        self._catalog = catalog
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._generation = 0
@@ -83,73 +83,17 @@ class SqliteStore:
             ) from error
         return cls(connection, catalog)
 
-    @property
-    def revision(self) -> int:
-        """The revision of the last write on the disk."""
-        return self._catalog.revision
-
-    @property
-    def compacted(self) -> int:
-        """The newest compacted revision."""
-        return self._catalog.compacted
-
-    def get(self, key: Key) -> Stored | None:
-        """Return the object, or None."""
-        return self._catalog.get(key)
-
-    def list(
-        self, resource: str, namespace: str = "", *, after: Key | None = None, at: int | None = None
-    ) -> Snapshot:
-        """Return the objects in key order."""
-        return self._catalog.list(resource, namespace, after=after, at=at)
-
-    async def create(self, key: Key, value: Object) -> Stored:
-        """Store a new object; return when it is on the disk."""
-        try:
-            event = self._catalog.create(key, value)
-        except ConflictError:
-            await self._settle()
-            raise
-        return await self._write(event)
-
-    async def update(self, key: Key, value: Object, *, expected: int) -> Stored:
-        """Replace an object by compare-and-swap; return when it is on the disk."""
-        try:
-            event = self._catalog.update(key, value, expected=expected)
-        except ConflictError:
-            await self._settle()
-            raise
-        return await self._write(event)
-
-    async def delete(self, key: Key, *, expected: int) -> Stored:
-        """Remove an object by compare-and-swap; return when that is on the disk."""
-        try:
-            event = self._catalog.delete(key, expected=expected)
-        except ConflictError:
-            await self._settle()
-            raise
-        return await self._write(event)
-
-    def watch(self, resource: str, namespace: str = "", *, since: int) -> Watch:
-        """Follow the events after *since*."""
-        return self._catalog.watch(resource, namespace, since=since)
-
-    def end_watches(self) -> None:
-        """End all watches."""
-        self._catalog.close()
-
     async def close(self) -> None:
         """End all watches, finish the queued writes, fold the WAL into the file."""
-        self._catalog.close()
+        self.end_watches()
         self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
 
     async def _settle(self) -> None:
-        """Wait for the writes on their way, so that who lost to one of them can read it."""
         if self._last is not None:
             await asyncio.wait([self._last])
 
-    async def _write(self, event: Event) -> Stored:
+    async def _keep(self, event: Event) -> None:
         written = self._loop.create_future()
         self._last = written
         self._queue.put(
@@ -162,7 +106,6 @@ class SqliteStore:
         )
         # A client that hangs up must not undo a write that is already queued.
         await asyncio.shield(written)
-        return event.current
 
     def _run(self) -> None:
         """Write down what is queued, all in one transaction, until told to stop."""
