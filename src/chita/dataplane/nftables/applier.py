@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import time
+from collections import deque
+from collections.abc import Iterator
 from enum import StrEnum
 
 import msgspec
 
 from chita.dataplane.nftables.diff import create, diff, is_convertible, replace
 from chita.dataplane.nftables.objects import Ruleset
-from chita.dataplane.nftables.outline import as_ruleset, outline
+from chita.dataplane.nftables.outline import Outline, as_ruleset
+from chita.dataplane.nftables.parts import Part, TablePart, part_outline, parts, with_part
 from chita.dataplane.nftables.ruleset import RulesetBuilder
 from chita.dataplane.nftables.table import Table
 from chita.dataplane.nftables.transaction import AddTable, DeleteTable, Transaction
@@ -46,11 +51,16 @@ class NftApplier:
         self._builder = RulesetBuilder()
         self._last: Ruleset | None = None
         """What the table holds, as far as we know; None: we do not."""
+        self._suspects: set[Part | TablePart] = set()
+        """What may be another than in the last one."""
+        self._to_verify: deque[Part] = deque()
+        self._reading: tuple[Part, Iterator[Outline | None]] | None = None
 
     def apply(self, state: PolicyState) -> Applied:
         """Make the table enforce *state*, in one transaction or none.
 
-        What others did to the table since is undone too.
+        What others did to the table since is undone too; only what the kernel announced that they
+        touched is read for it.
 
         Raises:
             KernelError: refused; the table is as before. The next call reads it, changes what
@@ -60,24 +70,81 @@ class NftApplier:
         last = self._last
         # Forgotten until all is well: after a refusal the kernel is asked again.
         self._last = None
-        if last is None or not self._holds(last):
+        self._suspects |= self._table.take_touched()
+        if last is None or TablePart() in self._suspects:
             applied = self._first(desired)
+        elif self._suspects:
+            applied = self._repair(last, desired)
         else:
             applied = self._next(last, desired)
+        self._suspects.clear()
         self._last = desired
         return applied
 
-    def _holds(self, last: Ruleset) -> bool:
-        """Return whether the table is as we left it."""
-        if not self._table.is_touched():
-            return True
+    def verify_some(self, budget_s: float) -> bool:
+        """Read a little more of the table and return whether it is what it should be so far.
+
+        Takes *budget_s* and at most a few milliseconds more; the next call continues, and starts
+        again after the last part. When it returns False, the next `apply` repairs what was found.
+
+        Raises:
+            KernelError: the kernel does not answer.
+        """
+        deadline = time.perf_counter() + budget_s
+        while self._last is not None and not self._suspects and time.perf_counter() < deadline:
+            self._suspects |= self._table.take_touched()
+            if not self._to_verify:
+                self._to_verify.extend(parts(self._last))
+            self._verify_step(self._last)
+        return not self._suspects
+
+    def _verify_step(self, last: Ruleset) -> None:
+        """Read the next millisecond's worth of what is to be verified."""
+        if self._reading is None:
+            part = self._to_verify.popleft()
+            self._reading = part, self._table.read_slowly(part)
+        part, reading = self._reading
         try:
-            return self._table.read() == outline(last)
+            found = next(reading)
+        except KernelError as error:
+            self._reading = None
+            if error.errno != errno.EINTR:
+                self._suspects.add(TablePart())
+            # Else something was committed meanwhile: this part's turn comes again.
+            return
+        if found is not None:
+            self._reading = None
+            if found != part_outline(last, part):
+                self._suspects.add(part)
+
+    def _repair(self, last: Ruleset, desired: Ruleset) -> Applied:
+        """Make the table *desired*, given that all but the suspects is as in *last*."""
+        actual = last
+        try:
+            for part in self._suspects:
+                assert not isinstance(part, TablePart)
+                found = self._read(part)
+                if found != part_outline(last, part):
+                    actual = with_part(actual, part, found)
+            if actual is last:
+                return self._next(last, desired)
+            if is_convertible(actual, desired):
+                return self._commit(Outcome.REPAIRED, diff(actual, desired))
         except KernelError:
-            return False
+            # Found in a state that this cannot mend, or it changed again.
+            pass
+        return self._first(desired)
+
+    def _read(self, part: Part) -> Outline:
+        # No other reading may be under way.
+        self._reading = None
+        found = [each for each in self._table.read_slowly(part) if each is not None]
+        return found[-1]
 
     def _first(self, desired: Ruleset) -> Applied:
         """Make the table *desired* from whatever it holds."""
+        self._reading = None
+        self._to_verify.clear()
         try:
             found = self._table.read()
             if found is None:

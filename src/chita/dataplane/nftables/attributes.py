@@ -23,17 +23,24 @@ class Message(IntEnum):
     """nf_tables messages (enum nf_tables_msg_types) and the two that frame a batch."""
 
     NEWTABLE = SUBSYSTEM << 8
+    GETTABLE = SUBSYSTEM << 8 | 1
     DELTABLE = SUBSYSTEM << 8 | 2
     NEWCHAIN = SUBSYSTEM << 8 | 3
+    GETCHAIN = SUBSYSTEM << 8 | 4
     DELCHAIN = SUBSYSTEM << 8 | 5
     NEWRULE = SUBSYSTEM << 8 | 6
+    GETRULE = SUBSYSTEM << 8 | 7
     DELRULE = SUBSYSTEM << 8 | 8
     NEWSET = SUBSYSTEM << 8 | 9
+    GETSET = SUBSYSTEM << 8 | 10
     DELSET = SUBSYSTEM << 8 | 11
     NEWSETELEM = SUBSYSTEM << 8 | 12
+    GETSETELEM = SUBSYSTEM << 8 | 13
     DELSETELEM = SUBSYSTEM << 8 | 14
     NEWGEN = SUBSYSTEM << 8 | 15
     GETGEN = SUBSYSTEM << 8 | 16
+    GETOBJ = SUBSYSTEM << 8 | 19
+    GETFLOWTABLE = SUBSYSTEM << 8 | 23
     BATCH_BEGIN = 0x10
     BATCH_END = 0x11
 
@@ -43,7 +50,9 @@ class Flag(IntEnum):
 
     REQUEST = 0x1
     ACK = 0x4
+    DUMP_INTERRUPTED = 0x10
     EXCL = 0x200
+    DUMP = 0x300
     CREATE = 0x400
     APPEND = 0x800
 

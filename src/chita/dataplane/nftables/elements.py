@@ -50,7 +50,7 @@ TYPE_BYTES: dict[DataType, int] = {
     DataType.INET_SERVICE: 2,
     DataType.IFNAME: 16,
 }
-_TYPE_BITS = 6
+TYPE_BITS = 6
 """Bits of one type's number in that of a concatenation (datatype.h TYPE_BITS)."""
 _HOST_ORDER, _NETWORK_ORDER = 1, 2
 """enum byteorder of nft, in a set's user data; a name counts as host order."""
@@ -79,7 +79,7 @@ def map_attributes(item: VerdictMap, set_id: int) -> bytes:
 def _key(name: str, types: Sequence[DataType], flags: int, set_id: int) -> bytes:
     kind = 0
     for part in types:
-        kind = kind << _TYPE_BITS | TYPE_NUMBER[part]
+        kind = kind << TYPE_BITS | TYPE_NUMBER[part]
     sizes = [TYPE_BYTES[part] for part in types]
     size = sizes[0] if len(sizes) == 1 else sum(padded(each) for each in sizes)
     order = _HOST_ORDER if types == (DataType.IFNAME,) else _NETWORK_ORDER

@@ -21,6 +21,7 @@ from chita.dataplane.nftables.objects import (
     VerdictMap,
 )
 from chita.dataplane.nftables.outline import Outline, outline
+from chita.dataplane.nftables.parts import Part, TablePart, Touched, part_outline
 from chita.dataplane.nftables.transaction import (
     AddChain,
     AddElements,
@@ -52,21 +53,27 @@ class FakeTable:
         self.ruleset: Ruleset | None = None
         self.commits = 0
         """How many transactions took effect."""
-        self._touched = False
+        self._touched: Touched = frozenset()
 
     def read(self) -> Outline | None:
         """Return what the table holds, or None when there is none."""
-        self._touched = False
+        self._touched = frozenset()
         return None if self.ruleset is None else outline(self.ruleset)
 
-    def is_touched(self) -> bool:
-        """Return whether `touch` was called since the last read."""
-        return self._touched
+    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
+        """Yield None once, then what *part* is."""
+        yield None
+        yield part_outline(self.ruleset or Ruleset(), part)
 
-    def touch(self, ruleset: Ruleset | None) -> None:
-        """Change the table as somebody else would."""
+    def take_touched(self) -> Touched:
+        """Return what `touch` was called for since the last call or read."""
+        touched, self._touched = self._touched, frozenset()
+        return touched
+
+    def touch(self, ruleset: Ruleset | None, *what: Part | TablePart) -> None:
+        """Change the table as somebody else would; the kernel announces *what* it is about."""
         self.ruleset = ruleset
-        self._touched = True
+        self._touched |= frozenset(what)
 
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once.

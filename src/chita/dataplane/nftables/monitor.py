@@ -19,11 +19,21 @@ from chita.dataplane.nftables.parts import ChainPart, Part, SetPart, TablePart, 
 _NETLINK_NETFILTER = 12
 _GROUP = 1 << 7 - 1
 """NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h), as a bit."""
-_OF_SETS = {Message.NEWSET: 2, Message.DELSET: 2, Message.NEWSETELEM: 2, Message.DELSETELEM: 2}
+_OF_SETS: dict[int, int] = {
+    Message.NEWSET: 2,
+    Message.DELSET: 2,
+    Message.NEWSETELEM: 2,
+    Message.DELSETELEM: 2,
+}
 """Where what is about a set has its name: NFTA_SET_NAME, NFTA_SET_ELEM_LIST_SET."""
-_OF_CHAINS = {Message.NEWCHAIN: 3, Message.DELCHAIN: 3, Message.NEWRULE: 2, Message.DELRULE: 2}
+_OF_CHAINS: dict[int, int] = {
+    Message.NEWCHAIN: 3,
+    Message.DELCHAIN: 3,
+    Message.NEWRULE: 2,
+    Message.DELRULE: 2,
+}
 """Likewise of chains: NFTA_CHAIN_NAME, NFTA_RULE_CHAIN."""
-_NAME: dict[int, int] = {**_OF_SETS, **_OF_CHAINS}
+_NAME = _OF_SETS | _OF_CHAINS
 _RECEIVE_BYTES = 1 << 16
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 1 << 20

@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 
 from chita.dataplane.netlink.message import attributes, messages, string
 from chita.dataplane.nftables.attributes import Flag, Message, batch_mark, message
@@ -23,8 +24,8 @@ from chita.errors import KernelError, UnsupportedError
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
-_ERROR, _HAS_TLVS = 2, 0x200
-"""NLMSG_ERROR, NLM_F_ACK_TLVS."""
+_ERROR, _DONE, _HAS_TLVS = 2, 3, 0x200
+"""NLMSG_ERROR, NLMSG_DONE, NLM_F_ACK_TLVS."""
 _RECEIVE_BYTES = 1 << 16
 _TIMEOUT_S = 30
 """A commit waits for the kernel's lock: another's very large ruleset may hold it for seconds."""
@@ -149,9 +150,74 @@ class Nfnetlink:
                 f"read nftables generation: {error}", errno=error.errno or 0
             ) from error
 
+    def get(self, kind: Message, attributes: bytes, *, what: str) -> bytes:
+        """Return the body of the one thing that *kind* asks for.
+
+        Raises:
+            KernelError: refused, ENOENT where there is no such thing.
+        """
+        self._seq += 1
+        try:
+            self._socket.send(message(kind, 0, self._seq, attributes))
+            while True:
+                bodies, _ = _told(self._socket.recv(_RECEIVE_BYTES), self._seq, what)
+                if bodies:
+                    return bodies[0]
+        except OSError as error:
+            raise KernelError(f"{what}: {error}", errno=error.errno or 0) from error
+
+    def dump(self, kind: Message, attributes: bytes, *, what: str) -> Iterator[list[bytes]]:
+        """Yield the bodies of what *kind* asks for, some at a time, as the kernel tells them.
+
+        Raises:
+            InterruptedDumpError: something was committed meanwhile: what was told is of no moment.
+            KernelError: refused, ENOENT where there is no such thing.
+        """
+        self._seq += 1
+        begun, ended = self._seq, False
+        try:
+            self._socket.send(message(kind, Flag.DUMP, begun, attributes))
+            while not ended:
+                bodies, ended = _told(self._socket.recv(_RECEIVE_BYTES), begun, what)
+                yield bodies
+        except InterruptedDumpError:
+            self._drain()
+            raise
+        except KernelError:
+            ended = True
+            raise
+        except OSError as error:
+            raise KernelError(f"{what}: {error}", errno=error.errno or 0) from error
+        finally:
+            if not ended:
+                # Whoever asked lost interest; the kernel takes no other request before.
+                self._drain()
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+
+class InterruptedDumpError(KernelError):
+    """What was to be read changed while it was read: read it again."""
+
+
+def _told(answer: bytes, seq: int, what: str) -> tuple[list[bytes], bool]:
+    """Return the bodies in one datagram of a dump, and whether it was the last."""
+    bodies: list[bytes] = []
+    for kind, flags, of, _, body in messages(answer):
+        if of != seq:
+            continue
+        if flags & Flag.DUMP_INTERRUPTED:
+            raise InterruptedDumpError(f"{what}: it changed meanwhile", errno=errno.EINTR)
+        if kind in (_ERROR, _DONE):
+            number = -struct.unpack_from("=i", body)[0]
+            if number:
+                name = errno.errorcode.get(number, str(number))
+                raise KernelError(f"{what}: {name} ({os.strerror(number)})", errno=number)
+            return bodies, True
+        bodies.append(body)
+    return bodies, False
 
 
 def _explanation(body: bytes, flags: int) -> str:

@@ -43,15 +43,21 @@ def outline(ruleset: Ruleset) -> Outline:
     return Outline(
         sets=ruleset.sets,
         maps={name: dict(item.elements) for name, item in ruleset.maps.items()},
-        chains={name: _chain(chain) for name, chain in ruleset.chains.items()},
+        chains={name: chain_outline(chain) for name, chain in ruleset.chains.items()},
     )
 
 
-def _chain(chain: Chain) -> ChainOutline:
+def chain_outline(chain: Chain) -> ChainOutline:
+    """Return what reading *chain* back would give."""
     return ChainOutline(chain.hook, tuple(rule_comment(rule) for rule in chain.rules))
 
 
 _UNKNOWN = Rule((), "not what we wrote")
+
+
+def unknown_chain(name: str, found: ChainOutline) -> Chain:
+    """Return a chain at its place whose rules nothing equals, as many as were found."""
+    return Chain(name, (_UNKNOWN,) * len(found.comments), found.hook)
 
 
 def as_ruleset(found: Outline, desired: Ruleset) -> Ruleset:
@@ -65,9 +71,7 @@ def as_ruleset(found: Outline, desired: Ruleset) -> Ruleset:
         sets=found.sets,
         maps={name: VerdictMap(name, elements) for name, elements in found.maps.items()},
         chains={
-            name: desired.chains[name]
-            if wanted.get(name) == chain
-            else Chain(name, (_UNKNOWN,) * len(chain.comments), chain.hook)
+            name: desired.chains[name] if wanted.get(name) == chain else unknown_chain(name, chain)
             for name, chain in found.chains.items()
         },
     )

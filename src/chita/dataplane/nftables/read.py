@@ -1,104 +1,228 @@
-"""nft's JSON listing of the table to its outline (libnftables-json(5))."""
+"""What the kernel tells of the table, to its outline (linux/netfilter/nf_tables.h).
+
+Pure: answers in, values out. Only what an outline has is read: of a rule, the comment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+import msgspec
+
+from chita.dataplane.netlink.message import attributes, string
+from chita.dataplane.nftables.elements import (
+    ANONYMOUS,
+    INTERVAL,
+    INTERVAL_END,
+    MAP,
+    TYPE_BITS,
+    TYPE_BYTES,
+    TYPE_NUMBER,
+    padded,
+)
 from chita.dataplane.nftables.objects import (
+    TABLE,
     ChainType,
     DataType,
     Element,
     Goto,
     Hook,
-    Set,
     SetKind,
     Value,
     Verdict,
 )
-from chita.dataplane.nftables.outline import ChainOutline, Outline
+from chita.dataplane.nftables.wire import ACCEPT_POLICY, HOOK_NUMBERS
 from chita.errors import KernelError
-from chita.model.net import Address, Cidr, PortRange, parse_protocol
+from chita.model.net import Address, Cidr, Family, PortRange
 
-_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "ipv6-icmp": 58, "icmpv6": 58, "sctp": 132,
-              "udplite": 136}  # fmt: skip
+_TYPES = {number: of for of, number in TYPE_NUMBER.items()}
+_HOOK_NAMES = {number: name for name, number in HOOK_NUMBERS.items()}
+_GOTO = 0xFFFFFFFC
+"""NFT_GOTO as an unsigned number."""
+_HEADER = 4
+"""Of struct nfgenmsg, before the attributes."""
 
 
-def read_outline(objects: Iterable[Mapping[str, Any]]) -> Outline:
-    """Return the outline of a listed table.
+class SetHead(msgspec.Struct, frozen=True):
+    """A set or map without its elements."""
+
+    name: str
+    types: tuple[DataType, ...]
+    kind: SetKind
+    is_map: bool
+    is_anonymous: bool
+    """It belongs to a rule."""
+
+
+def read_table_flags(body: bytes) -> int:
+    """Return a table's flags: 1 while it is dormant (NFT_TABLE_F_DORMANT)."""
+    return int.from_bytes(dict(attributes(body, _HEADER)).get(2, b""))  # NFTA_TABLE_FLAGS
+
+
+def read_chain(body: bytes) -> tuple[str, Hook | None] | None:
+    """Return a chain's name and place; None: it is not in our table."""
+    # NFTA_CHAIN_TABLE, _NAME, _HOOK { HOOKNUM, PRIORITY }, _POLICY, _TYPE
+    found = dict(attributes(body, _HEADER))
+    if string(found[1]) != TABLE:
+        return None
+    name = string(found[3])
+    if 4 not in found:
+        return name, None
+    place = dict(attributes(found[4]))
+    if int.from_bytes(found[5]) != ACCEPT_POLICY:
+        raise not_ours(f"chain {name} with another policy than accept")
+    priority = int.from_bytes(place[2], signed=True)
+    hook = _HOOK_NAMES.get(int.from_bytes(place[1]))
+    if hook is None or string(found[7]) not in set(ChainType):
+        raise not_ours(f"chain {name} at another hook")
+    return name, Hook(ChainType(string(found[7])), hook, priority)
+
+
+def read_comment(body: bytes) -> tuple[str, str]:
+    """Return a rule's chain and comment."""
+    # NFTA_RULE_CHAIN, _USERDATA: type, length and text with its NUL
+    chain = comment = ""
+    for kind, value in attributes(body, _HEADER):
+        if kind == 2:
+            chain = string(value)
+        elif kind == 7 and value[:1] == b"\0":
+            comment = string(value[2:])
+    return chain, comment
+
+
+def read_set_head(body: bytes) -> SetHead:
+    """Return a set or map.
 
     Raises:
-        KernelError: it holds something that we never write; it is not (only) ours.
+        KernelError: its type is none of ours.
     """
-    sets: dict[str, Set] = {}
-    maps: dict[str, dict[str, Verdict]] = {}
-    hooks: dict[str, Hook | None] = {}
-    comments: dict[str, list[str]] = {}
-    for item in objects:
-        match item:
-            case {"table": _}:
-                pass
-            case {"set": body}:
-                sets[body["name"]] = _set(body)
-            case {"map": body}:
-                maps[body["name"]] = dict(_mapping(pair) for pair in body.get("elem", ()))
-            case {"chain": body}:
-                hooks[body["name"]] = _hook(body)
-            case {"rule": body}:
-                comments.setdefault(body["chain"], []).append(body.get("comment", ""))
-            case _:
-                raise KernelError(f"read table inet chita: it holds a {', '.join(item)}, not ours")
-    chains = {
-        name: ChainOutline(hook, tuple(comments.get(name, ()))) for name, hook in hooks.items()
-    }
-    return Outline(sets, maps, chains)
+    # NFTA_SET_NAME, _FLAGS, _KEY_TYPE, _DATA_TYPE
+    found = dict(attributes(body, _HEADER))
+    name, flags = string(found[2]), int.from_bytes(found.get(3, b""))
+    if flags & ANONYMOUS:
+        return SetHead(name, (), SetKind.HASH, is_map=False, is_anonymous=True)
+    number = int.from_bytes(found[4])
+    types: list[DataType] = []
+    while number:
+        of = _TYPES.get(number & (1 << TYPE_BITS) - 1)
+        if of is None:
+            raise not_ours(f"set {name} of another type")
+        types.insert(0, of)
+        number >>= TYPE_BITS
+    if flags & ~(INTERVAL | MAP):
+        raise not_ours(f"set {name} with flags {flags:#x}")
+    kind = SetKind.INTERVAL if flags & INTERVAL else SetKind.HASH
+    return SetHead(name, tuple(types), kind, is_map=bool(flags & MAP), is_anonymous=False)
 
 
-def _hook(body: Mapping[str, Any]) -> Hook | None:
-    if "hook" not in body:
-        return None
-    return Hook(ChainType(body["type"]), body["hook"], body["prio"])
+class RawElement(msgspec.Struct, frozen=True, gc=False):
+    """An element as it is told: of an interval, one of its ends."""
+
+    key: bytes
+    is_end: bool
+    verdict: bytes
 
 
-def _set(body: Mapping[str, Any]) -> Set:
-    names = body["type"] if isinstance(body["type"], list) else [body["type"]]
-    types = tuple(DataType(name) for name in names)
-    kind = SetKind.INTERVAL if "interval" in body.get("flags", ()) else SetKind.HASH
-    elements = frozenset(_element(raw, types, kind) for raw in body.get("elem", ()))
-    return Set(body["name"], types, kind, elements)
+def read_elements(body: bytes) -> Iterator[RawElement]:
+    """Yield the elements of one answer."""
+    # NFTA_SET_ELEM_LIST_ELEMENTS { NFTA_LIST_ELEM { KEY { VALUE }, DATA { VERDICT }, FLAGS } }
+    for kind, listed in attributes(body, _HEADER):
+        if kind != 3:
+            continue
+        for _, element in attributes(listed):
+            key = verdict = b""
+            flags = 0
+            for what, value in attributes(element):
+                if what == 1:
+                    ((_, key),) = attributes(value)
+                elif what == 2:
+                    ((_, verdict),) = attributes(value)
+                elif what == 3:
+                    flags = int.from_bytes(value)
+            yield RawElement(key, bool(flags & INTERVAL_END), verdict)
 
 
-def _element(raw: Any, types: tuple[DataType, ...], kind: SetKind) -> Element:
-    match raw:
-        case {"concat": parts}:
-            return tuple(_value(part, of) for part, of in zip(parts, types, strict=True))
-        case {"prefix": {"addr": addr, "len": length}}:
-            return Cidr.parse(f"{addr}/{length}")
-        case {"range": [first, last]}:
-            return PortRange(int(first), int(last))
-        case int() if kind is SetKind.INTERVAL:
-            return PortRange(raw, raw)
-        case _ if kind is SetKind.INTERVAL:
-            return Cidr.of(Address.parse(str(raw)))
-        case _:
-            return _value(raw, types[0])
+def mappings(name: str, raw: Iterable[RawElement]) -> dict[str, Verdict]:
+    """Return the elements of a verdict map.
+
+    Raises:
+        KernelError: a verdict is none of ours.
+    """
+    found: dict[str, Verdict] = {}
+    for each in raw:
+        verdict = dict(attributes(each.verdict))
+        if int.from_bytes(verdict.get(1, b"")) != _GOTO:
+            raise not_ours(f"another verdict than goto in map {name}")
+        found[string(each.key)] = Goto(string(verdict[2]))
+    return found
 
 
-def _value(raw: Any, of: DataType) -> Value:
+def set_elements(head: SetHead, raw: Iterable[RawElement]) -> frozenset[Element]:
+    """Return the elements of a set.
+
+    Raises:
+        KernelError: an interval is no network.
+    """
+    match head.kind:
+        case SetKind.HASH if len(head.types) == 1:
+            return frozenset([_value(each.key, head.types[0]) for each in raw])
+        case SetKind.HASH:
+            return frozenset([_concatenation(each.key, head.types) for each in raw])
+        case SetKind.INTERVAL:
+            return frozenset(_intervals(head, raw))
+
+
+def _value(key: bytes, of: DataType) -> Value:
     match of:
-        case DataType.IFNAME:
-            return str(raw)
         case DataType.IPV4_ADDR | DataType.IPV6_ADDR:
-            return Address.parse(raw)
-        case DataType.INET_PROTO:
-            return _PROTOCOLS.get(raw) or parse_protocol(raw)
-        case DataType.INET_SERVICE:
-            return int(raw)
+            return Address.from_packed(key)
+        case DataType.IFNAME:
+            return string(key)
+        case DataType.INET_PROTO | DataType.INET_SERVICE:
+            return int.from_bytes(key)
 
 
-def _mapping(pair: Any) -> tuple[str, Verdict]:
-    match pair:
-        case [str() as key, {"goto": {"target": str() as target}}]:
-            return key, Goto(target)
-        case _:
-            raise KernelError(f"read table inet chita: map element {pair} is not ours")
+def _concatenation(key: bytes, types: tuple[DataType, ...]) -> tuple[Value, ...]:
+    values: list[Value] = []
+    at = 0
+    for of in types:
+        values.append(_value(key[at : at + TYPE_BYTES[of]], of))
+        at += padded(TYPE_BYTES[of])
+    return tuple(values)
+
+
+def _intervals(head: SetHead, raw: Iterable[RawElement]) -> Iterator[Element]:
+    """Yield what lies between each beginning and the end that follows it; the last may have none.
+
+    Where one interval ends another may begin, so ends come first among equal keys.
+    """
+    limit = 1 << 8 * TYPE_BYTES[head.types[0]]
+    first: int | None = None
+    for each in sorted(raw, key=lambda each: (each.key, not each.is_end)):
+        at = int.from_bytes(each.key)
+        if each.is_end:
+            if first is not None:
+                yield _interval(head, first, at - 1)
+            first = None
+        elif first is not None:
+            raise not_ours(f"set {head.name} with an interval without end")
+        else:
+            first = at
+    if first is not None:
+        yield _interval(head, first, limit - 1)
+
+
+def _interval(head: SetHead, first: int, last: int) -> Element:
+    if head.types == (DataType.INET_SERVICE,):
+        return PortRange(first, last)
+    family: Family = 4 if head.types == (DataType.IPV4_ADDR,) else 6
+    size = last - first + 1
+    prefix = (32 if family == 4 else 128) - (size.bit_length() - 1)
+    if size & size - 1 or first % size:
+        raise not_ours(f"an interval that is no network in set {head.name}")
+    return Cidr(family, first, prefix)
+
+
+def not_ours(what: str) -> KernelError:
+    """Return the error for what we never write."""
+    return KernelError(f"read table inet {TABLE}: it holds {what}, not ours")

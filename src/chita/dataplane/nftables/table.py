@@ -5,14 +5,14 @@ It works in the network namespace of the thread that makes it, and is not for tw
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
-from chita.dataplane.nftables.libnft import Libnft
 from chita.dataplane.nftables.monitor import Monitor
 from chita.dataplane.nftables.nfnetlink import Nfnetlink
-from chita.dataplane.nftables.objects import TABLE
 from chita.dataplane.nftables.outline import Outline
-from chita.dataplane.nftables.read import read_outline
+from chita.dataplane.nftables.parts import Part, Touched
+from chita.dataplane.nftables.table_reader import TableReader
 from chita.dataplane.nftables.transaction import Transaction
 
 
@@ -26,6 +26,14 @@ class Table(Protocol):
             KernelError: it cannot be read, or holds what we never write.
         """
 
+    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
+        """Yield None while *part* is being read, a millisecond or two apart, at last what it is.
+
+        Raises:
+            KernelError: EINTR: something was committed meanwhile. Else: it holds what we never
+                write.
+        """
+
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once.
 
@@ -33,8 +41,8 @@ class Table(Protocol):
             KernelError: refused; nothing of it is in effect.
         """
 
-    def is_touched(self) -> bool:
-        """Return whether others may have changed the table since our last read or commit."""
+    def take_touched(self) -> Touched:
+        """Return what others may have changed since we last asked, read all or committed."""
 
 
 class KernelTable:
@@ -44,14 +52,15 @@ class KernelTable:
         """Open the doors to the calling thread's network namespace.
 
         Raises:
-            UnsupportedError: libnftables or the kernel's nf_tables is missing.
+            UnsupportedError: the kernel's nf_tables is missing.
         """
-        self._nft = Libnft()
         self._netlink = Nfnetlink()
+        self._reading = Nfnetlink()
+        self._reader = TableReader(self._reading)
         self._monitor = Monitor()
         self._generation = -1
         """Of the last commit that we know of; -1: none."""
-        self._touched = False
+        self._touched: Touched = frozenset()
 
     @property
     def port(self) -> int:
@@ -63,32 +72,38 @@ class KernelTable:
         # What is announced from here on may have come after the reading.
         self._generation = self._netlink.read_generation()
         self._monitor.touched()
-        self._touched = False
-        tables = self._nft.query("list tables inet")
-        if not any(item["table"]["name"] == TABLE for item in tables):
-            return None
-        return read_outline(self._nft.query(f"list table inet {TABLE}"))
+        self._touched = frozenset()
+        return self._reader.whole()
+
+    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
+        """Yield None while *part* is being read, at last what it is."""
+        return self._reader.slowly(part)
 
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once."""
-        touched = self.is_touched()
+        self._listen()
         before = self._generation
         self._netlink.commit(transaction)
         self._generation = self._netlink.read_generation()
         # Our own commit is announced too. If it was the only one, all the news is ours.
-        announced = self._monitor.touched()
-        self._touched = touched or (announced and self._generation != before + 1)
+        announced = self._monitor.touched_parts()
+        if self._generation != before + 1:
+            self._touched = self._touched | announced
 
-    def is_touched(self) -> bool:
-        """Return whether others may have changed the table since our last read or commit."""
+    def take_touched(self) -> Touched:
+        """Return what others may have changed since we last asked, read all or committed."""
+        self._listen()
+        touched, self._touched = self._touched, frozenset()
+        return touched
+
+    def _listen(self) -> None:
         generation = self._netlink.read_generation()
         if generation != self._generation:
-            self._touched |= self._monitor.touched()
+            self._touched = self._touched | self._monitor.touched_parts()
             self._generation = generation
-        return self._touched
 
     def close(self) -> None:
         """Close the doors to the kernel; the table stays."""
-        self._nft.close()
         self._netlink.close()
+        self._reading.close()
         self._monitor.close()

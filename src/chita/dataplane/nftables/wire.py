@@ -37,9 +37,9 @@ from chita.dataplane.nftables.transaction import (
 Encoded = tuple[Message, int, bytes]
 """Message, its flags beside REQUEST, its attributes."""
 
-_HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
+HOOK_NUMBERS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 """enum nf_inet_hooks."""
-_ACCEPT = 1
+ACCEPT_POLICY = 1
 
 
 def encode(transaction: Transaction) -> Iterator[tuple[Operation, Encoded]]:
@@ -97,5 +97,5 @@ def _chain(chain: Chain) -> bytes:
 
 def _hook(hook: Hook) -> bytes:
     # NFTA_CHAIN_HOOK { HOOKNUM, PRIORITY }, _POLICY, _TYPE
-    place = nested(4, number(1, _HOOKS[hook.name]), number(2, hook.priority))
-    return place + number(5, _ACCEPT) + text(7, hook.type)
+    place = nested(4, number(1, HOOK_NUMBERS[hook.name]), number(2, hook.priority))
+    return place + number(5, ACCEPT_POLICY) + text(7, hook.type)

@@ -12,6 +12,7 @@ from chita.dataplane.nftables.diff import diff
 from chita.dataplane.nftables.fake import FakeTable
 from chita.dataplane.nftables.objects import Ruleset
 from chita.dataplane.nftables.outline import outline
+from chita.dataplane.nftables.parts import TablePart
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.transaction import (
     AddChain,
@@ -58,7 +59,7 @@ def test_what_others_did_is_found_when_it_is_announced() -> None:
     table = FakeTable()
     applier = NftApplier(table)
     applier.apply(BLOCK)
-    table.touch(policy_ruleset(STATES["profile-only"]))
+    table.touch(policy_ruleset(STATES["profile-only"]), TablePart())
 
     assert applier.apply(BLOCK).outcome is Outcome.REPAIRED
     assert policy_ruleset(BLOCK) == table.ruleset
@@ -68,9 +69,9 @@ def test_an_untouched_table_is_not_written() -> None:
     table = FakeTable()
     applier = NftApplier(table)
     applier.apply(BLOCK)
-    table.touch(table.ruleset)
+    table.touch(table.ruleset, TablePart())
 
-    assert applier.apply(BLOCK).outcome is Outcome.UNCHANGED
+    assert applier.apply(BLOCK).outcome is Outcome.ADOPTED
     assert table.commits == 1
 
 
