@@ -92,6 +92,8 @@ POOL = {
         pytest.param(obj("IPPool", {"cidr": "x"}), {"cidr": "x", **POOL}, id="pool-without-sense"),
         pytest.param(obj("IPPool", ["x"]), ["x"], id="spec-without-sense"),
         pytest.param(obj("NetworkSet", {}), {}, id="nothing-to-fill-in"),
+        # Its spec is required: an empty one made here would pass for a block without a cidr.
+        pytest.param(obj("IPAMBlock", None), None, id="required-and-without-defaults"),
     ],
 )
 def test_apply_defaults(before: Raw, spec: Any) -> None:
