@@ -52,7 +52,7 @@ def test_a_node_joins_once(server: ServerProcess, tmp_path: Path) -> None:
         again = await api_config(settings(server, tmp_path, token=""))
         assert first == again
         async with ApiClient(again) as client:
-            assert (await client.list(CORE["Node"])).items == []
+            assert [] == (await client.list(CORE["Pod"])).items
             with pytest.raises(ApiError, match="n2") as refused:
                 await client.create(
                     {
@@ -123,6 +123,7 @@ def test_a_server_whose_ca_was_replaced(server: ServerProcess, tmp_path: Path) -
 
 
 def certificate_of(directory: Path) -> tuple[Path, str]:
+    (directory / "ca").mkdir()
     authority = load_or_make_authority(directory / "ca")
     file = directory / "node.crt"
     file.write_bytes(authority.client("system:node:n1", ["system:nodes"]).certificate)
@@ -140,6 +141,7 @@ def test_an_expired_certificate_is_named(tmp_path: Path) -> None:
 def test_an_authority_may_be_a_bundle(tmp_path: Path) -> None:
     """While a CA is being replaced the file has both."""
     file, authority = certificate_of(tmp_path)
+    (tmp_path / "other").mkdir()
     other = load_or_make_authority(tmp_path / "other").certificate_pem.decode()
 
     assert "" == why_unusable(file, other + authority, datetime.now(UTC))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ from chita.api.client import Object
 from chita.api.kinds import CHITA, Resource
 from chita.api.watch import Backoff
 from chita.convert.fabric import fabric_node_object
-from chita.dataplane.netlink.links import Links
+from chita.dataplane.netlink.links import InterfaceAddress, Link
 from chita.errors import ChitaError, ConflictError, KernelError
 from chita.model.cluster import ClusterState
 from chita.model.net import Cidr
@@ -38,13 +38,23 @@ class RecordClient(Protocol):
         """Merge *body* into an object; NotFoundError when there is none."""
 
 
+class Interfaces(Protocol):
+    """What is needed of `chita.dataplane.netlink.links.Links`."""
+
+    def read(self) -> Mapping[str, Link]:
+        """Return all devices by name."""
+
+    def read_addresses(self, index: int) -> Iterable[InterfaceAddress]:
+        """Return the addresses of a device."""
+
+
 class OwnRecord:
     """The record as it is now, and the task that tells the API of it.
 
     It is written when it differs from what the API has, never as a heartbeat.
     """
 
-    def __init__(self, identity: Identity, links: Links) -> None:
+    def __init__(self, identity: Identity, links: Interfaces) -> None:
         self._identity = identity
         self._links = links
         self._changed = asyncio.Event()
@@ -69,7 +79,7 @@ class OwnRecord:
         for link in links:
             if not is_way_out(link.name) or not link.is_up:
                 continue
-            for held in self._links.read_addresses(link.index):
+            for held in sorted(self._links.read_addresses(link.index)):
                 if held.address in _LINK_LOCAL:
                     continue
                 subnet = Cidr(held.address.family, held.address.value, held.prefix)
