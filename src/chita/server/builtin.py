@@ -21,10 +21,9 @@ TIER = "tiers.projectcalico.org"
 NAMESPACES = ("default",)
 NAMESPACED = [kind for kind in KINDS if kind.is_namespaced]
 TIERED = [
-    "networkpolicies.projectcalico.org",
-    "globalnetworkpolicies.projectcalico.org",
-    "stagednetworkpolicies.projectcalico.org",
-    "stagedglobalnetworkpolicies.projectcalico.org",
+    kind.resource
+    for kind in KINDS
+    if kind.group == "projectcalico.org" and "spec.tier" in kind.fields
 ]
 
 

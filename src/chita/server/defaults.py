@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from chita.model.defaults import apply_defaults
 from chita.model.labels import TIER
+from chita.server.builtin import TIERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,10 +91,7 @@ def _items(value: dict[str, Any], field: str) -> list[dict[str, Any]]:
 
 
 _DEFAULTS: dict[str, Callable[[Object], None]] = {
-    "networkpolicies.projectcalico.org": _policy,
-    "globalnetworkpolicies.projectcalico.org": _policy,
-    "stagednetworkpolicies.projectcalico.org": _policy,
-    "stagedglobalnetworkpolicies.projectcalico.org": _policy,
+    **dict.fromkeys(TIERED, _policy),
     "networkpolicies.networking.k8s.io": _kubernetes_policy,
     "namespaces": _namespace,
     "pods": _pod,
