@@ -253,7 +253,10 @@ def test_service_and_slice() -> None:
         metadata={"namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
         addressType="IPv4",
         ports=[{"port": 80}, {"port": None}],
-        endpoints=[{"addresses": ["10.244.0.5"]}, {"addresses": ["10.244.0.6"], "conditions": {}}],
+        endpoints=[
+            {"addresses": ["10.244.0.5"]},
+            {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
+        ],
     )
 
     assert one(service) == Service(

@@ -715,6 +715,7 @@ RULES_REFUSED: list[Raw] = [
         )
     ],
     rule(source={"services": {"namespace": "d"}}),
+    rule(destination={"domains": ["example.org"]}),
     rule(source={"services": {"name": ""}}),
 ]
 
@@ -732,3 +733,25 @@ def test_rules_refused(kind: str, ingress: Raw) -> None:
 
     assert found
     assert all(field.startswith("spec.ingress[0]") for field in found)
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "GlobalNetworkPolicy"])
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        pytest.param("thing", True, id="plain"),
+        pytest.param("default.thing", True, id="with-its-tier"),
+        pytest.param("knp.default.thing", True, id="converted"),
+        pytest.param("t.h.i.ng", True, id="dots"),
+        pytest.param("tHiNg", False, id="upper-case"),
+        pytest.param("t~!s.h.i.ng", False, id="strange"),
+        pytest.param("x" * 253, True, id="longest"),
+        pytest.param("x" * 254, False, id="too-long"),
+    ],
+)
+def test_names_of_policies(kind: str, name: str, *, is_valid: bool) -> None:
+    """Since v3.32 a policy's name has no tier in it; one that has is a name all the same."""
+    written = obj(kind, {})
+    written["metadata"]["name"] = name
+
+    assert is_valid == (validate(written) == [])

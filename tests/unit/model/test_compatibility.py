@@ -1,0 +1,38 @@
+"""docs/reference/calico-compatibility.md claims nothing without a test that exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+PAGE = TESTS.parent / "docs/reference/calico-compatibility.md"
+ROWS = [
+    [cell.strip() for cell in line.strip("|\n").split("|")]
+    for line in PAGE.read_text(encoding="utf-8").splitlines()
+    if line.startswith("| ") and not line.startswith(("| ID", "| trap"))
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0][:40] for row in ROWS])
+def test_row(row: list[str]) -> None:
+    """A yes names tests; every test named is there; a part says what is missing."""
+    state, shown = row[-2], row[-1]
+    named = re.findall(r"`((?:unit|kernel|contract)/[^`]+)`", shown)
+    rest = re.sub(r"`[^`]*`|[,.]", "", shown).strip()
+
+    assert state in ("yes", "partly", "no")
+    assert named or state != "yes"
+    assert rest or state != "partly"
+    for name in named:
+        path, _, function = name.partition("::")
+        text = (TESTS / path).read_text(encoding="utf-8")
+        assert not function or re.search(rf"def {function}\(", text), name
+
+
+def test_every_row_of_policy_and_data_plane_is_there() -> None:
+    expected = [f"P{n:02}" for n in range(1, 33)] + [f"D{n:02}" for n in range(1, 20)]
+
+    assert expected == [row[0] for row in ROWS if re.fullmatch(r"[PD]\d\d", row[0])]
