@@ -70,6 +70,13 @@ GOOD = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: []
             id="policy-of-another-version",
         ),
         pytest.param(
+            "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: AdminNetworkPolicy\n"
+            "metadata: {name: x}",
+            "'policy.networking.k8s.io/v1alpha2' is not read; "
+            "write policy.networking.k8s.io/v1alpha1",
+            id="policy-of-another-version-of-its-group",
+        ),
+        pytest.param(
             "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x}",
             "CiliumNetworkPolicy is not read; write a NetworkPolicy of networking.k8s.io/v1",
             id="policy-of-another-product",
@@ -121,6 +128,7 @@ def test_problem(text: str, expected: str) -> None:
         pytest.param("batch/v1", "CronJob", id="cron-job"),
         pytest.param("v1", "Secret", id="secret"),
         pytest.param("v1", "ConfigMap", id="config-map"),
+        pytest.param("coordination.k8s.io/v1", "Lease", id="lease"),
         pytest.param("networking.k8s.io/v1", "Ingress", id="ingress"),
         pytest.param("v1", "PersistentVolumeClaim", id="claim"),
         pytest.param("cert-manager.io/v1", "Certificate", id="a-kind-nobody-knows"),
