@@ -67,6 +67,9 @@ def shared_subnet(here: FabricNode, there: FabricNode, family: int) -> tuple[str
         if ours.address.family != family:
             continue
         for theirs in there.interfaces:
+            # An address that both have leads to nobody: a bridge inside each of them.
+            if theirs.address == ours.address:
+                continue
             if theirs.address in ours.subnet and ours.address in theirs.subnet:
                 return ours.device, theirs.address
     return None
@@ -105,7 +108,6 @@ def _inside(cluster: ClusterState, here: FabricNode, there: FabricNode) -> Path:
         reason = f"same subnet of {here.location}, whose encapsulation is {encap}"
         if shared is None:
             reason = f"encapsulation in {here.location} is Never: its routers must know the blocks"
-            outer = private_address(there)
     else:
         kind, inner = PathKind.VXLAN, mtu.vxlan_mtu(wire, outer_family=outer.family)
         reason = f"encapsulation in {here.location} is {encap}"
@@ -151,7 +153,8 @@ def _relayed(cluster: ClusterState, here: FabricNode, there: FabricNode) -> Path
     first = _path(cluster, here, relay)
     second = _path(cluster, relay, there)
     if PathKind.NONE in (first.kind, second.kind):
-        return _no_path(there.name, f"{why}; {relay.name} would relay, but {first.reason}")
+        broken = first if first.kind is PathKind.NONE else second
+        return _no_path(there.name, f"{why}; {relay.name} would relay, but {broken.reason}")
     return Path(
         node=there.name,
         kind=PathKind.RELAYED,

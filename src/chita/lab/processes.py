@@ -83,12 +83,14 @@ class Processes:
         process = self.find(name)
         if process is None:
             return
-        os.kill(process.pid, signal_)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while _alive(process):
-            if time.monotonic() > deadline:
-                os.kill(process.pid, signal.SIGKILL)
-            time.sleep(0.01)
+        # It may end by itself between any two steps.
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal_)
+            while _alive(process):
+                if time.monotonic() > deadline:
+                    os.kill(process.pid, signal.SIGKILL)
+                time.sleep(0.01)
         self._state.remove_process(process.pid)
 
     def _tail(self, name: str) -> str:

@@ -34,6 +34,8 @@ def get(  # noqa: PLR0913, PLR0917 - one parameter an option
         chita get globalnetworkpolicies -o yaml
     """
     kind = resource_named(resource)
+    if name and (all_namespaces or selector):
+        raise click.UsageError("a NAME is of one namespace and needs no selector")
     where = "" if all_namespaces or not kind.is_namespaced else namespace
     if output == "table":
         table = connected(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from chita.cli.connection import kubeconfig_option, running_cluster
 from chita.cli.output import Output, output_option, print_json
 from chita.desired.paths import Path as NodePath
+from chita.desired.paths import PathKind
 from chita.errors import NotFoundError
 from chita.fabric.path import paths
 
@@ -21,7 +23,8 @@ from chita.fabric.path import paths
 def path(source: str, destination: str, output: Output, kubeconfig: Path | None) -> None:
     r"""Say how node SOURCE reaches node DESTINATION, and why not better.
 
-    Computed from the records that nodes publish, by the same function as in their agents.
+    Computed from the records that nodes publish, by the same function as in their agents. Exits 1
+    when there is no way.
 
     \b
     Example:
@@ -33,13 +36,18 @@ def path(source: str, destination: str, output: Output, kubeconfig: Path | None)
             known = ", ".join(sorted(cluster.nodes))
             raise NotFoundError(f"there is no node '{name}'; there are {known}")
     if source == destination:
-        click.echo(f"{source} is itself")
-        return
+        raise click.UsageError(f"{source} needs no way to itself: name two nodes")
     found = paths(cluster, source)[destination]
     if output is Output.JSON:
         print_json({**_fields(found), "from": source})
-        return
-    click.echo(f"{source} -> {destination}: {found.kind}, {found.mtu_bytes} bytes")
+    else:
+        _print(source, found)
+    sys.exit(1 if found.kind is PathKind.NONE else 0)
+
+
+def _print(source: str, found: NodePath) -> None:
+    size = f", {found.mtu_bytes} bytes" if found.mtu_bytes else ""
+    click.echo(f"{source} -> {found.node}: {found.kind}{size}")
     click.echo(f"  why:   {found.reason}")
     if found.relay:
         click.echo(f"  relay: {found.relay}, reached by {found.first_hop_kind}")
