@@ -12,7 +12,7 @@ import msgspec
 
 from chita.dataplane.nftables.diff import create, diff, is_convertible, replace
 from chita.dataplane.nftables.objects import Ruleset
-from chita.dataplane.nftables.outline import Outline, as_ruleset
+from chita.dataplane.nftables.outline import as_ruleset
 from chita.dataplane.nftables.parts import Part, TablePart, part_outline, parts, with_part
 from chita.dataplane.nftables.ruleset import RulesetBuilder
 from chita.dataplane.nftables.table import Table
@@ -54,7 +54,7 @@ class NftApplier:
         self._suspects: set[Part | TablePart] = set()
         """What may be another than in the last one."""
         self._to_verify: deque[Part] = deque()
-        self._reading: tuple[Part, Iterator[Outline | None]] | None = None
+        self._verifying: tuple[Part, Iterator[bool]] | None = None
 
     def apply(self, state: PolicyState) -> Applied:
         """Make the table enforce *state*, in one transaction or none.
@@ -91,8 +91,8 @@ class NftApplier:
             KernelError: the kernel does not answer.
         """
         deadline = time.perf_counter() + budget_s
+        self._suspects |= self._table.take_touched()
         while self._last is not None and not self._suspects and time.perf_counter() < deadline:
-            self._suspects |= self._table.take_touched()
             if not self._to_verify:
                 self._to_verify.extend(parts(self._last))
             self._verify_step(self._last)
@@ -100,21 +100,21 @@ class NftApplier:
 
     def _verify_step(self, last: Ruleset) -> None:
         """Read the next millisecond's worth of what is to be verified."""
-        if self._reading is None:
+        if self._verifying is None:
             part = self._to_verify.popleft()
-            self._reading = part, self._table.read_slowly(part)
-        part, reading = self._reading
+            self._verifying = part, self._table.verify(part, last)
+        part, verdicts = self._verifying
         try:
-            found = next(reading)
+            verdict = next(verdicts, None)
         except KernelError as error:
-            self._reading = None
+            self._verifying = None
+            # Where something was committed meanwhile, this part's turn comes again.
             if error.errno != errno.EINTR:
                 self._suspects.add(TablePart())
-            # Else something was committed meanwhile: this part's turn comes again.
             return
-        if found is not None:
-            self._reading = None
-            if found != part_outline(last, part):
+        if verdict is not True:
+            self._verifying = None
+            if verdict is False:
                 self._suspects.add(part)
 
     def _repair(self, last: Ruleset, desired: Ruleset) -> Applied:
@@ -123,7 +123,7 @@ class NftApplier:
         try:
             for part in self._suspects:
                 assert not isinstance(part, TablePart)
-                found = self._read(part)
+                found = self._table.read_part(part)
                 if found != part_outline(last, part):
                     actual = with_part(actual, part, found)
             if actual is last:
@@ -135,16 +135,8 @@ class NftApplier:
             pass
         return self._first(desired)
 
-    def _read(self, part: Part) -> Outline:
-        # No other reading may be under way.
-        self._reading = None
-        found = [each for each in self._table.read_slowly(part) if each is not None]
-        return found[-1]
-
     def _first(self, desired: Ruleset) -> Applied:
         """Make the table *desired* from whatever it holds."""
-        self._reading = None
-        self._to_verify.clear()
         try:
             found = self._table.read()
             if found is None:

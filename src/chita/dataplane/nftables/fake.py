@@ -60,10 +60,14 @@ class FakeTable:
         self._touched = frozenset()
         return None if self.ruleset is None else outline(self.ruleset)
 
-    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
-        """Yield None once, then what *part* is."""
-        yield None
-        yield part_outline(self.ruleset or Ruleset(), part)
+    def read_part(self, part: Part) -> Outline:
+        """Return what the table holds of *part*."""
+        return part_outline(self.ruleset or Ruleset(), part)
+
+    def verify(self, part: Part, expected: Ruleset) -> Iterator[bool]:
+        """Yield whether *part* is what *expected* has, after a while in which it was."""
+        yield True
+        yield self.read_part(part) == part_outline(expected, part)
 
     def take_touched(self) -> Touched:
         """Return what `touch` was called for since the last call or read."""

@@ -189,7 +189,7 @@ class Nfnetlink:
         except OSError as error:
             raise KernelError(f"{what}: {error}", errno=error.errno or 0) from error
         finally:
-            if not ended:
+            if not ended and self._socket.fileno() >= 0:
                 # Whoever asked lost interest; the kernel takes no other request before.
                 self._drain()
 

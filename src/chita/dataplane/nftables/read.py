@@ -27,6 +27,7 @@ from chita.dataplane.nftables.objects import (
     Element,
     Goto,
     Hook,
+    Set,
     SetKind,
     Value,
     Verdict,
@@ -164,12 +165,44 @@ def set_elements(head: SetHead, raw: Iterable[RawElement]) -> frozenset[Element]
         KernelError: an interval is no network.
     """
     match head.kind:
-        case SetKind.HASH if len(head.types) == 1:
-            return frozenset([_value(each.key, head.types[0]) for each in raw])
         case SetKind.HASH:
-            return frozenset([_concatenation(each.key, head.types) for each in raw])
+            return frozenset([_element(each.key, head.types) for each in raw])
         case SetKind.INTERVAL:
             return frozenset(_intervals(head, raw))
+
+
+class ElementCheck:
+    """Compares a set of thousands with what is told of it, piece by piece."""
+
+    def __init__(self, expected: Set) -> None:
+        self._expected = expected
+        self._count = 0
+        self._ends: tuple[set[int], set[int]] | None = None
+        if expected.kind is SetKind.INTERVAL:
+            intervals = [e for e in expected.elements if isinstance(e, Cidr | PortRange)]
+            self._ends = {e.first for e in intervals}, {e.last + 1 for e in intervals}
+
+    def takes(self, raw: Iterable[RawElement]) -> bool:
+        """Return whether all of *raw*, which nobody told before, should be there."""
+        for each in raw:
+            if self._ends is not None:
+                # Both ends of as many intervals that do not overlap: the same intervals.
+                self._count += not each.is_end
+                known: bool = int.from_bytes(each.key) in self._ends[each.is_end]
+            else:
+                self._count += 1
+                known = _element(each.key, self._expected.types) in self._expected.elements
+            if not known:
+                return False
+        return True
+
+    def is_complete(self) -> bool:
+        """Return whether all that should be there was told."""
+        return self._count == len(self._expected.elements)
+
+
+def _element(key: bytes, types: tuple[DataType, ...]) -> Element:
+    return _value(key, types[0]) if len(types) == 1 else _concatenation(key, types)
 
 
 def _value(key: bytes, of: DataType) -> Value:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from chita.dataplane.nftables.monitor import Monitor
 from chita.dataplane.nftables.nfnetlink import Nfnetlink
+from chita.dataplane.nftables.objects import Ruleset
 from chita.dataplane.nftables.outline import Outline
 from chita.dataplane.nftables.parts import Part, Touched
 from chita.dataplane.nftables.table_reader import TableReader
@@ -26,8 +27,15 @@ class Table(Protocol):
             KernelError: it cannot be read, or holds what we never write.
         """
 
-    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
-        """Yield None while *part* is being read, a millisecond or two apart, at last what it is.
+    def read_part(self, part: Part) -> Outline:
+        """Return what the table holds of *part*.
+
+        Raises:
+            KernelError: it holds what we never write.
+        """
+
+    def verify(self, part: Part, expected: Ruleset) -> Iterator[bool]:
+        """Yield, a millisecond or two apart, whether *part* is so far what *expected* has.
 
         Raises:
             KernelError: EINTR: something was committed meanwhile. Else: it holds what we never
@@ -55,8 +63,10 @@ class KernelTable:
             UnsupportedError: the kernel's nf_tables is missing.
         """
         self._netlink = Nfnetlink()
-        self._reading = Nfnetlink()
-        self._reader = TableReader(self._reading)
+        self._reader = TableReader(self._netlink)
+        # Of its own: other requests must not wait until it has told a large set to the end.
+        self._verifying = Nfnetlink()
+        self._verifier = TableReader(self._verifying)
         self._monitor = Monitor()
         self._generation = -1
         """Of the last commit that we know of; -1: none."""
@@ -75,9 +85,13 @@ class KernelTable:
         self._touched = frozenset()
         return self._reader.whole()
 
-    def read_slowly(self, part: Part) -> Iterator[Outline | None]:
-        """Yield None while *part* is being read, at last what it is."""
-        return self._reader.slowly(part)
+    def read_part(self, part: Part) -> Outline:
+        """Return what the table holds of *part*."""
+        return self._reader.part(part)
+
+    def verify(self, part: Part, expected: Ruleset) -> Iterator[bool]:
+        """Yield, a millisecond or two apart, whether *part* is so far what *expected* has."""
+        return self._verifier.verify(part, expected)
 
     def commit(self, transaction: Transaction) -> None:
         """Make all of *transaction* take effect at once."""
@@ -105,5 +119,5 @@ class KernelTable:
     def close(self) -> None:
         """Close the doors to the kernel; the table stays."""
         self._netlink.close()
-        self._reading.close()
+        self._verifying.close()
         self._monitor.close()

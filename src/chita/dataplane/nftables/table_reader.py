@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from chita.dataplane.netlink.message import text
 from chita.dataplane.nftables.attributes import Message
 from chita.dataplane.nftables.nfnetlink import InterruptedDumpError, Nfnetlink
-from chita.dataplane.nftables.objects import TABLE, Hook, Set, Verdict
+from chita.dataplane.nftables.objects import TABLE, Hook, Ruleset, Set, Verdict
 from chita.dataplane.nftables.outline import ChainOutline, Outline
-from chita.dataplane.nftables.parts import ChainPart, Part, SetPart
+from chita.dataplane.nftables.parts import ChainPart, Part, SetPart, part_outline
 from chita.dataplane.nftables.read import (
+    ElementCheck,
     RawElement,
     SetHead,
     mappings,
@@ -32,6 +33,8 @@ from chita.errors import KernelError
 _TRIES = 10
 _TABLE = text(1, TABLE)
 """NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE."""
+_LARGE = 1_000
+"""Elements that take longer than a millisecond to compare."""
 _WHAT = f"read table inet {TABLE}"
 
 
@@ -54,18 +57,34 @@ class TableReader:
                 continue
         raise KernelError(f"{_WHAT}: others changed it {_TRIES} times meanwhile")
 
-    def slowly(self, part: Part) -> Iterator[Outline | None]:
-        """Yield None while *part* is being read, a millisecond or two apart, at last what it is.
+    def part(self, part: Part) -> Outline:
+        """Return what the table holds of *part*.
+
+        Raises:
+            KernelError: it holds what we never write.
+        """
+        match part:
+            case ChainPart(name):
+                return self._chain(name)
+            case SetPart(name):
+                return self._set(name)
+
+    def verify(self, part: Part, expected: Ruleset) -> Iterator[bool]:
+        """Yield, a millisecond or two apart, whether *part* is so far what *expected* has.
 
         Raises:
             InterruptedDumpError: something was committed meanwhile.
             KernelError: it holds what we never write.
         """
-        match part:
-            case ChainPart(name):
-                yield self._chain(name)
-            case SetPart(name):
-                yield from self._set(name)
+        item = expected.sets.get(part.name) if isinstance(part, SetPart) else None
+        if item is None or len(item.elements) < _LARGE:
+            yield self.part(part) == part_outline(expected, part)
+            return
+        check = ElementCheck(item)
+        yield True
+        for raw in self._elements(item.name):
+            yield check.takes(raw)
+        yield check.is_complete()
 
     def _whole(self) -> Outline | None:
         found = self._get(Message.GETTABLE, b"")
@@ -105,23 +124,17 @@ class TableReader:
         comments = tuple(read_comment(body)[1] for body in bodies)
         return Outline({}, {}, {name: ChainOutline(chain[1], comments)})
 
-    def _set(self, name: str) -> Iterator[Outline | None]:
+    def _set(self, name: str) -> Outline:
         found = self._get(Message.GETSET, text(2, name))  # NFTA_SET_NAME
         if found is None:
-            yield Outline({}, {}, {})
-            return
+            return Outline({}, {}, {})
         head = read_set_head(found)
         if head.is_anonymous:
-            yield Outline({}, {}, {})
-            return
-        raw: list[RawElement] = []
-        for some in self._elements(name):
-            raw += some
-            yield None
+            return Outline({}, {}, {})
+        raw = [element for some in self._elements(name) for element in some]
         if head.is_map:
-            yield Outline({}, {name: mappings(name, raw)}, {})
-        else:
-            yield Outline({name: _filled(head, raw)}, {}, {})
+            return Outline({}, {name: mappings(name, raw)}, {})
+        return Outline({name: _filled(head, raw)}, {}, {})
 
     def _chains(self) -> dict[str, Hook | None]:
         # Those of other tables are told too, whatever is asked.
