@@ -55,9 +55,9 @@ async def _applied(client: ApiClient, obj: Object) -> str:
     if resource.is_namespaced and not namespace:
         namespace = "default"
     try:
-        before = (await client.get(resource, name, namespace))["metadata"]["resourceVersion"]
+        before = _content(await client.get(resource, name, namespace))
     except NotFoundError:
-        before = ""
+        before = None
     stored = await client.patch(
         resource,
         name,
@@ -66,6 +66,13 @@ async def _applied(client: ApiClient, obj: Object) -> str:
         patch_type=PatchType.APPLY,
         query={"fieldManager": FIELD_MANAGER, "force": "true"},
     )
-    if not before:
+    if before is None:
         return "created"
-    return "unchanged" if stored["metadata"]["resourceVersion"] == before else "configured"
+    return "unchanged" if _content(stored) == before else "configured"
+
+
+def _content(obj: Object) -> Object:
+    """Return *obj* without the server's notes on who wrote it when."""
+    notes = ("resourceVersion", "managedFields")
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in notes}
+    return {**obj, "metadata": metadata}

@@ -1,0 +1,188 @@
+"""Commands that talk to a running cluster, against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from chita.cli.main import root
+from server_process import ServerProcess, running_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def chita(server: ServerProcess, *arguments: str) -> Result:
+    """Run a command as a user with KUBECONFIG set."""
+    return CliRunner().invoke(root, arguments, env={"KUBECONFIG": str(server.kubeconfig)})
+
+
+def policy(name: str, namespace: str = "shop", order: float = 5) -> dict[str, Any]:
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": "app == 'web'", "order": order, "types": ["Ingress"]},
+    }
+
+
+def write(directory: Path, *documents: dict[str, Any]) -> str:
+    file = directory / "objects.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    return str(file)
+
+
+def namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def test_apply_says_what_became_of_each(server: ServerProcess, tmp_path: Path) -> None:
+    """Created, then unchanged, then configured, in kubectl's words."""
+    file = write(tmp_path, namespace("shop"), policy("web"))
+
+    words = [chita(server, "apply", "-f", file).stdout.split() for _ in range(2)]
+
+    assert ["namespace/shop", "created", "networkpolicy/web", "created"] == words[0]
+    assert ["namespace/shop", "unchanged", "networkpolicy/web", "unchanged"] == words[1]
+
+    changed = chita(server, "apply", "-f", write(tmp_path, policy("web", order=7)))
+
+    assert "networkpolicy/web configured\n" == changed.stdout
+    assert 0 == changed.exit_code
+
+
+def test_one_refused_object_does_not_stop_the_others(server: ServerProcess, tmp_path: Path) -> None:
+    bad = policy("bad")
+    bad["spec"]["selector"] = "app =="
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}}
+    file = write(tmp_path, namespace("shop"), bad, deployment, policy("good"))
+
+    result = chita(server, "apply", "-f", file)
+
+    assert 1 == result.exit_code
+    assert "networkpolicy/good created" in result.stdout
+    assert "networkpolicy/bad" in result.stderr
+    assert "spec.selector" in result.stderr
+    assert "bad created" not in result.stdout
+
+
+def test_get(server: ServerProcess, tmp_path: Path) -> None:
+    """The Calico kind comes first of those with one plural; a namespace is asked for or all are."""
+    chita(server, "apply", "-f", write(tmp_path, namespace("shop"), policy("listed")))
+
+    found = json.loads(
+        chita(server, "get", "networkpolicies", "listed", "-n", "shop", "-o", "json").stdout
+    )
+    listed = json.loads(chita(server, "get", "networkpolicy", "-A", "-o", "json").stdout)
+    text = yaml.safe_load(
+        chita(server, "get", "networkpolicy", "-n", "shop", "listed", "-o", "yaml").stdout
+    )
+    table = chita(server, "get", "networkpolicies", "-A").stdout.splitlines()
+    other = json.loads(
+        chita(server, "get", "networkpolicies.networking.k8s.io", "-A", "-o", "json").stdout
+    )
+
+    assert "projectcalico.org/v3" == found["apiVersion"]
+    assert found == text
+    assert "listed" in {item["metadata"]["name"] for item in listed["items"]}
+    assert ["NAMESPACE", "NAME"] == table[0].split()[:2]
+    assert any(line.split()[:2] == ["shop", "listed"] for line in table[1:])
+    assert [] == other["items"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        pytest.param(["get", "nonsense"], 2, "no resource is called 'nonsense'", id="resource"),
+        pytest.param(["get", "pods", "absent"], 2, "absent", id="name"),
+        pytest.param(["get", "pods", "web", "-A"], 2, "needs no selector", id="name-everywhere"),
+        pytest.param(["get", "pods", "web", "-l", "a=b"], 2, "no selector", id="name-and-labels"),
+        pytest.param(["delete", "pods", "absent"], 1, "pod/absent", id="delete"),
+        pytest.param(["path", "a", "a"], 2, "there is no node 'a'", id="path-unknown"),
+    ],
+)
+def test_mistakes(server: ServerProcess, arguments: list[str], status: int, expected: str) -> None:
+    result = chita(server, *arguments)
+
+    assert status == result.exit_code, result.output
+    assert expected in result.stderr
+
+
+def test_delete_goes_on_after_what_is_not_there(server: ServerProcess, tmp_path: Path) -> None:
+    file = write(tmp_path, namespace("shop"), policy("one"), policy("two"))
+    chita(server, "apply", "-f", file)
+
+    result = chita(server, "delete", "networkpolicies", "one", "absent", "two", "-n", "shop")
+
+    assert 1 == result.exit_code
+    assert "networkpolicy/one deleted\nnetworkpolicy/two deleted\n" == result.stdout
+    assert "networkpolicy/absent" in result.stderr
+
+
+def test_without_a_cluster(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent")
+
+    result = CliRunner().invoke(root, ["get", "pods"], env={"KUBECONFIG": absent})
+
+    assert 2 == result.exit_code
+    assert f"{absent}: No such file" in result.stderr
+
+
+def fabric(name: str, location: str, public: str = "") -> list[dict[str, Any]]:
+    number = name[-1]
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"chita.dev/location": location}},
+    }
+    record = {
+        "apiVersion": "chita.dev/v1alpha1",
+        "kind": "FabricNode",
+        "metadata": {"name": name},
+        "spec": {
+            "location": location,
+            "interfaces": [{"address": f"192.0.2.{number}", "subnet": "192.0.2.0/24"}],
+            "endpoints": [public] if public else [],
+            "wireguard": {"publicKey": "A" * 42 + number + "=", "port": 51820},
+            "vtepMAC": f"02:00:00:00:00:0{number}",
+            "wireMTU": 1500,
+            "gatewayWeight": 0,
+        },
+    }
+    return [node, record]
+
+
+def test_paths(server: ServerProcess, tmp_path: Path) -> None:
+    """How nodes reach each other; exit 1 where there is no way; both commands say the same."""
+    objects = [
+        *fabric("p1", "aws", "198.51.100.1"), *fabric("p2", "aws"), *fabric("p4", "gcp"),
+    ]  # fmt: skip
+    assert 0 == chita(server, "apply", "-f", write(tmp_path, *objects)).exit_code
+
+    inside = chita(server, "path", "p1", "p2", "-o", "json")
+    across = chita(server, "path", "p4", "p1")
+    none = chita(server, "path", "p2", "p4", "-o", "json")
+    itself = chita(server, "path", "p1", "p1", "-o", "json")
+    links = json.loads(chita(server, "links", "-o", "json").stdout)
+    lines = chita(server, "links").stdout.splitlines()
+
+    found = json.loads(inside.stdout)
+    assert ("vxlan", "192.0.2.2", 1450) == (found["kind"], found["outer"], found["mtu"])
+    assert 0 == inside.exit_code == across.exit_code
+    assert "p4 -> p1: wireguard, 1440 bytes" in across.stdout
+    assert (1, "none") == (none.exit_code, json.loads(none.stdout)["kind"])
+    assert "neither p2 nor p4 can be dialled" in json.loads(none.stdout)["reason"]
+    assert 2 == itself.exit_code
+    assert found in links
+    assert len(links) == len(lines) == 6
