@@ -117,7 +117,9 @@ class Reconciler:
     async def accept(self) -> NoReturn:
         """Take batches off the queue for ever; the task beside `run`."""
         while True:
-            self._pending += self._view.absorb(await self.queue.get())
+            batch = await self.queue.get()
+            # Not in one line: `+=` reads the list before it awaits, and a sync takes it meanwhile.
+            self._pending += self._view.absorb(batch)
             while not self.queue.empty():
                 self._pending += self._view.absorb(self.queue.get_nowait())
             self._wake.set()

@@ -19,7 +19,8 @@ from chita.api.kinds import CORE, WATCHED
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed
 from chita.errors import KernelError
 from chita.mirror.view import ClusterView
-from chita.model.cluster import ClusterState
+from chita.model.cluster import ClusterState, Remove
+from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode
 from hybrid import fabric_node
 
@@ -302,3 +303,21 @@ def test_a_defect_of_the_computation_loses_no_change() -> None:
             assert {"shop/web", "shop/late"} == made.reconciler.cluster.workloads.keys()
 
     asyncio.run(act())
+
+
+def test_a_change_is_taken_once() -> None:
+    """What an earlier sync took does not come back with the next batch."""
+
+    async def run() -> None:
+        async with node() as made:
+            await made.list_all()
+            await made.send(Changed(POD, pod(1)))
+            await until(lambda: WEB.key in made.reconciler.cluster.workloads)
+            made.reconciler.change([Remove(WorkloadEndpoint, WEB.key)])
+            await until(lambda: WEB.key not in made.reconciler.cluster.workloads)
+            await made.send(Changed(POD, pod(2, name="other")))
+            await until(lambda: "shop/other" in made.reconciler.cluster.workloads)
+
+            assert WEB.key not in made.reconciler.cluster.workloads
+
+    asyncio.run(run())
