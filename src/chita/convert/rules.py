@@ -127,20 +127,19 @@ def _family(
 ) -> Family | None:
     """Return the only IP version the rule can match, or None for both (v3 Rule.ipVersion).
 
-    A rule whose networks are all of one family is of that family, also when it denies.
+    A rule whose networks are of one family is of that family, also when it denies; one that
+    speaks of both means nothing.
     """
     version = field["ipVersion"]
-    if version.is_set:
-        family = _FAMILIES.get(version.integer(4, low=4, high=6))
-        if family is None:
-            raise version.error("must be 4 or 6")
-        return family
+    said = _FAMILIES.get(version.integer(4, low=4, high=6)) if version.is_set else None
+    if version.is_set and said is None:
+        raise version.error("must be 4 or 6")
     families: set[Family] = {_ICMP_FAMILY[protocol]} if protocol in _ICMP_FAMILY else set()
-    for side in (source, destination):
-        of_side = {net.family for net in side.nets}
-        if len(of_side) == 1:
-            families |= of_side
-    return families.pop() if len(families) == 1 else None
+    families |= {net.family for side in (source, destination) for net in side.nets}
+    negated = {net.family for side in (source, destination) for net in side.not_nets}
+    if len(families | negated | ({said} if said else set())) > 1:
+        raise field.error("speaks of both IP versions; write one rule for each")
+    return said or (families.pop() if families else None)
 
 
 def _entity_rule(field: Field, namespace: str, protocol: int | None) -> EntityRule:
@@ -152,7 +151,7 @@ def _entity_rule(field: Field, namespace: str, protocol: int | None) -> EntityRu
     not_ports, not_named_ports = _ports(field["notPorts"], protocol)
     return EntityRule(
         nets=tuple([_network(item) for item in field["nets"].items()]),
-        not_nets=tuple([_network(item) for item in field["notNets"].items()]),
+        not_nets=tuple([_exception(item) for item in field["notNets"].items()]),
         selector=selector,
         not_selector=not_selector,
         ports=ports,
@@ -262,6 +261,13 @@ def mentions_global(selector: Selector) -> bool:
 def _network(field: Field) -> Cidr:
     field.network_text()
     return field.cidr()
+
+
+def _exception(field: Field) -> Cidr:
+    net = _network(field)
+    if net.prefix == 0:
+        raise field.error("excludes every address")
+    return net
 
 
 def _ports(field: Field, protocol: int | None) -> tuple[tuple[PortRange, ...], tuple[str, ...]]:

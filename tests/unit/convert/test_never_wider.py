@@ -7,6 +7,7 @@ Objects are drawn from the schemas, wrong values among them, as in
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,6 +96,12 @@ GET = {"methods": ["GET"]}
         pytest.param("ingress", {"source": {"selector": "a="}}, "source.selector", id="selector"),
         pytest.param("ingress", {"source": {"nets": ["x"]}}, "source.nets[0]", id="network"),
         pytest.param("ingress", {"sauce": {}}, "sauce", id="unknown-field"),
+        pytest.param(
+            "ingress",
+            {"source": {"notNets": ["10.0.0.0/8", "::/0"]}},
+            "source.notNets[1]",
+            id="nothing-left",
+        ),
         pytest.param("ingress", {"protocol": "tcp6"}, "protocol", id="protocol"),
         pytest.param("ingress", {"ipVersion": 5}, "ipVersion", id="version"),
         pytest.param("egress", {"destination": {"ports": [80]}}, "destination.ports[0]", id="port"),
@@ -129,3 +136,29 @@ def test_a_deny_by_http_denies_all(action: str) -> None:
     assert ["spec.ingress[0].http"] == fields
     assert [Action.DENY] == [each.action for each in policy.ingress]
     assert policy.ingress[0].http is None
+
+
+_BENIGN = re.compile(r"is already at|contradicts notProtocol|is not a DNS name|is not a text")
+"""Mistakes that change nothing of what a rule matches: something twice, a name nobody can have."""
+_RULE = re.compile(r"spec\.(?:ingress|egress)\[\d+\]")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind",
+    ["NetworkPolicy", "GlobalNetworkPolicy", "StagedNetworkPolicy", "StagedGlobalNetworkPolicy"],
+)
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=250)
+@given(data=st.data())
+def test_a_refused_rule_is_not_enforced_as_written(kind: str, data: st.DataObject) -> None:
+    """Where an object comes past validation, conversion finds the same rules wrong."""
+    obj = data.draw(meaning.objects(V3, kind, 3))
+    refused = {
+        path[0]
+        for problem in validate(obj)
+        if (path := _RULE.match(problem.field)) and not _BENIGN.search(problem.message)
+    }
+    answer = conversion(obj)
+    named = {path[0] for problem in answer.problems if (path := _RULE.match(problem.field))}
+
+    assert not answer.entities or refused <= named
