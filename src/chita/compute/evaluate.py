@@ -7,22 +7,12 @@ and a property test looks for that.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-
-import msgspec
-
-from chita.compute.address_book import AddressBook, Owner
+from chita.compute.address_book import AddressBook
+from chita.compute.chain import Chain, verdict_of
 from chita.compute.flow import (
     ByEndpointToHost,
     ByHostExemption,
     ByItself,
-    ByMissingProfile,
-    ByNoProfile,
-    ByProfile,
-    ByRule,
-    ByTierEnd,
-    Decision,
     DirectionVerdict,
     ExternalParty,
     Flow,
@@ -30,69 +20,17 @@ from chita.compute.flow import (
     HostParty,
     NotApplicable,
     Party,
+    PendingVerdict,
     Verdict,
     WorkloadParty,
 )
-from chita.compute.matching import End, Field, Packet, mismatches
+from chita.compute.host_policy import HostPolicy
+from chita.compute.matching import End, Packet
+from chita.compute.subject import Reading, Stage, Subject, Subjects
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.net import Address
-from chita.model.policy import Action, Direction, Policy, Rule
-from chita.model.settings import HostAction
-
-
-class RuleLook(msgspec.Struct, frozen=True):
-    """A rule was looked at; *mismatch* is the first field that did not fit, None: it matched.
-
-    *tier* is None for a rule of a profile, and *holder* then the profile's name.
-    """
-
-    tier: str | None
-    holder: str
-    index: int
-    rule: Rule
-    mismatch: Field | None
-
-
-class HolderLook(msgspec.Struct, frozen=True):
-    """A policy, or (*tier* is None) a profile, was come to; if *staged* it is stepped over."""
-
-    tier: str | None
-    holder: str
-    staged: bool
-
-
-class TierPassed(msgspec.Struct, frozen=True):
-    """*tier* decided nothing, and its end lets the packet go on to the next."""
-
-    tier: str
-
-
-Look = RuleLook | HolderLook | TierPassed | Decision
-"""A step of an evaluation; the last one is always a Decision, and only the last."""
-
-
-class ApplyingPolicy(msgspec.Struct, frozen=True):
-    """The rules of a policy for one direction; None when it is staged (v3 2.12)."""
-
-    key: str
-    rules: tuple[Rule, ...] | None
-
-
-class ApplyingTier(msgspec.Struct, frozen=True):
-    """The policies of a tier that apply to an endpoint in one direction, in order."""
-
-    name: str
-    policies: tuple[ApplyingPolicy, ...]
-    end: Action
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """What decides for an endpoint in one direction: tiers, then profiles, each in order."""
-
-    tiers: tuple[ApplyingTier, ...]
-    direction: Direction
-    profiles: tuple[str, ...]
+from chita.model.policy import Direction
 
 
 def evaluate(cluster: ClusterState, flow: Flow) -> FlowVerdict:
@@ -112,9 +50,12 @@ class Evaluator:
         self._book = AddressBook(cluster)
         self._workloads: dict[Address, WorkloadEndpoint] = {}
         self._hosts: dict[Address, list[str]] = {}
-        self._applying: dict[Owner, list[Policy]] = {}
-        self._subjects: dict[tuple[str, Direction], Subject] = {}
-        self._shared_subjects: dict[tuple[Owner, tuple[str, ...], Direction], Subject] = {}
+        self._outside: dict[Address, str] = {}
+        self._subjects = Subjects(cluster, self._book)
+        self.chain = Chain(cluster)
+        self._host_policy = HostPolicy(cluster, self._subjects, self.chain)
+        self._egress: dict[str, Subject] = {}
+        self._ingress: dict[str, Subject] = {}
         self._verdicts: dict[object, DirectionVerdict] = {}
         for workload in sorted(cluster.workloads.values(), key=lambda each: each.key):
             for address in workload.addresses:
@@ -122,6 +63,9 @@ class Evaluator:
         for name in sorted(cluster.nodes.keys() | cluster.fabric_nodes.keys()):
             for address in node_addresses(cluster, name):
                 self._hosts.setdefault(address, []).append(name)
+        for name in sorted(cluster.nodes):
+            for address in cluster.nodes[name].external_addresses:
+                self._outside.setdefault(address, name)
 
     def evaluate(self, flow: Flow) -> FlowVerdict:
         """Return the verdict on *flow*."""
@@ -156,9 +100,11 @@ class Evaluator:
         if node is not None:
             return HostParty(node)
         hosts = self._hosts.get(address)
-        if not hosts:
-            return ExternalParty(address)
-        return HostParty(near if near in hosts and near is not None else hosts[0])
+        if hosts:
+            return HostParty(near if near in hosts and near is not None else hosts[0])
+        # An address that a provider translates to the node (hybrid clouds): it never is local.
+        outside = self._outside.get(address)
+        return ExternalParty(address) if outside is None else HostParty(outside)
 
     def _direction(
         self, direction: Direction, flow: Flow, source: Party, destination: Party
@@ -166,33 +112,72 @@ class Evaluator:
         own, other = source, destination
         if direction is Direction.INGRESS:
             own, other = destination, source
-        if isinstance(own, WorkloadParty):
-            if own == other:
-                return DirectionVerdict(Verdict.ALLOW, ByItself())
-            if direction is Direction.INGRESS and other == HostParty(own.node):
-                return DirectionVerdict(Verdict.ALLOW, ByHostExemption(own.node))
-            return self._policed(self.subject(own.endpoint, direction), flow)
-        if direction is Direction.INGRESS and isinstance(other, WorkloadParty):
-            setting = self.cluster.setting.endpoint_to_host
-            if own == HostParty(other.node):
-                allowed = setting is HostAction.ACCEPT
-                verdict = Verdict.ALLOW if allowed else Verdict.DENY
-                return DirectionVerdict(verdict, ByEndpointToHost(setting))
-        return DirectionVerdict(Verdict.ALLOW, NotApplicable(own))
+        if own == other:
+            # Between a node's own processes, or a workload's: the packet leaves neither.
+            decision = ByItself() if isinstance(own, WorkloadParty) else NotApplicable(own)
+            return DirectionVerdict(Verdict.ALLOW, decision)
+        match own:
+            case WorkloadParty():
+                return self._workload_verdict(direction, flow, own, other)
+            case HostParty(node):
+                return self._host_verdict(direction, flow, node, other)
+            case ExternalParty():
+                return DirectionVerdict(Verdict.ALLOW, NotApplicable(own))
 
-    def _policed(self, subject: Subject, flow: Flow) -> DirectionVerdict:
-        packet = self.packet(flow)
+    def _workload_verdict(
+        self, direction: Direction, flow: Flow, own: WorkloadParty, other: Party
+    ) -> DirectionVerdict:
+        if self._is_own_node(direction, flow, own, other):
+            return DirectionVerdict(Verdict.ALLOW, ByHostExemption(own.node))
+        verdict = self._policed(own.endpoint, direction, flow)
+        if not self._host_policy.has_endpoints(own.node):
+            return verdict
+        if not isinstance(other, ExternalParty) and other.node == own.node:
+            return verdict
+        host = self._host_policy.forwarded(
+            direction, own.node, flow.source.family, self.packet(flow)
+        )
+        return DirectionVerdict(verdict.action, verdict.decided_by, verdict.pending, host)
+
+    def _host_verdict(
+        self, direction: Direction, flow: Flow, node: str, other: Party
+    ) -> DirectionVerdict:
+        if isinstance(other, WorkloadParty) and other.node == node:
+            # Such a packet crosses no interface that a host endpoint governs (v3 2.10).
+            if direction is Direction.EGRESS:
+                return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)))
+            decision = ByEndpointToHost(self.cluster.setting.endpoint_to_host)
+            return DirectionVerdict(verdict_of(decision), decision)
+        host = None
+        if self._host_policy.has_endpoints(node):
+            address = flow.destination if direction is Direction.INGRESS else flow.source
+            host = self._host_policy.local(direction, node, address, self.packet(flow))
+        return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)), None, host)
+
+    def _is_own_node(
+        self, direction: Direction, flow: Flow, own: WorkloadParty, other: Party
+    ) -> bool:
+        """Whether *flow* comes to the workload *own* from its node itself."""
+        return (
+            direction is Direction.INGRESS
+            and other == HostParty(own.node)
+            and (flow.source_node is not None or flow.source not in self._outside)
+        )
+
+    def _policed(self, endpoint: str, direction: Direction, flow: Flow) -> DirectionVerdict:
+        subject, packet = self._enforced(endpoint, direction), self.packet(flow)
         its = id(subject), packet_key(packet)
         found = self._verdicts.get(its)
         if found is None:
-            decision = self._decision(subject, packet)
-            found = self._verdicts[its] = DirectionVerdict(verdict_of(decision), decision)
+            decision = self.chain.decide(subject, packet)
+            pending = None
+            if subject.has_staged:
+                staged = self.subject(endpoint, direction, Reading.PENDING)
+                would = self.chain.decide(staged, packet)
+                pending = PendingVerdict(verdict_of(would), would)
+            found = DirectionVerdict(verdict_of(decision), decision, pending)
+            self._verdicts[its] = found
         return found
-
-    def _decision(self, subject: Subject, packet: Packet) -> Decision:
-        (last,) = deque(self.walk(subject, packet), maxlen=1)
-        assert not isinstance(last, RuleLook | HolderLook | TierPassed)
-        return last
 
     def packet(self, flow: Flow) -> Packet:
         """Return what rules read of *flow*'s first packet."""
@@ -204,81 +189,23 @@ class Evaluator:
             flow.icmp_code,
         )
 
-    def subject(self, endpoint: str, direction: Direction) -> Subject:
+    def subject(
+        self, endpoint: str, direction: Direction, reading: Reading = Reading.ENFORCED
+    ) -> Subject:
         """Return what decides for the workload *endpoint* in *direction*.
 
         Raises:
             KeyError: there is no such workload.
         """
-        found = self._subjects.get((endpoint, direction))
-        if found is None:
-            found = self._subjects[endpoint, direction] = self._subject(endpoint, direction)
-        return found
-
-    def _subject(self, endpoint: str, direction: Direction) -> Subject:
         workload = self.cluster.workloads[endpoint]
-        owner = self._book.owner(workload)
-        its = owner, workload.profiles, direction
-        found = self._shared_subjects.get(its)
-        if found is None:
-            if owner not in self._applying:
-                # Untracked and pre-DNAT policies are for host endpoints only (v3 2.3).
-                self._applying[owner] = [
-                    policy
-                    for policy in self.cluster.policies.values()
-                    if owner.is_selected(policy.selector)
-                    and not (policy.do_not_track or policy.pre_dnat)
-                ]
-            tiers = applying_tiers(self.cluster, self._applying[owner], direction)
-            found = Subject(tuple(tiers), direction, workload.profiles)
-            self._shared_subjects[its] = found
-        return found
+        return self._subjects.of(workload, direction, Stage.WORKLOAD, reading)
 
-    def walk(self, subject: Subject, packet: Packet) -> Iterator[Look]:
-        """Yield what is looked at to decide on *packet*, the decision last (v3 2.7)."""
-        for tier in subject.tiers:
-            passed = False
-            for policy in tier.policies:
-                yield HolderLook(tier.name, policy.key, policy.rules is None)
-                if policy.rules is None:
-                    continue
-                for index, rule in enumerate(policy.rules):
-                    mismatch = next(mismatches(rule, packet), None)
-                    yield RuleLook(tier.name, policy.key, index, rule, mismatch)
-                    if mismatch is not None or rule.action is Action.LOG:
-                        continue
-                    if rule.action is Action.PASS:
-                        passed = True
-                        break
-                    yield ByRule(rule.action, tier.name, policy.key, index)
-                    return
-                if passed:
-                    break
-            if not passed and tier.end is Action.DENY:
-                counting = tuple([each.key for each in tier.policies if each.rules is not None])
-                yield ByTierEnd(tier.name, counting)
-                return
-            yield TierPassed(tier.name)
-        yield from self._walk_profiles(subject, packet)
-
-    def _walk_profiles(self, subject: Subject, packet: Packet) -> Iterator[Look]:
-        for name in subject.profiles:
-            profile = self.cluster.profiles.get(name)
-            if profile is None:
-                yield ByMissingProfile(name)
-                return
-            yield HolderLook(None, name, False)
-            ingress = subject.direction is Direction.INGRESS
-            for index, rule in enumerate(profile.ingress if ingress else profile.egress):
-                mismatch = next(mismatches(rule, packet), None)
-                yield RuleLook(None, name, index, rule, mismatch)
-                if mismatch is not None or rule.action is Action.LOG:
-                    continue
-                if rule.action is Action.PASS:
-                    break  # to the next profile: there is no tier to pass to
-                yield ByProfile(rule.action, name, index)
-                return
-        yield ByNoProfile()
+    def _enforced(self, endpoint: str, direction: Direction) -> Subject:
+        """As `subject`, remembered by the endpoint's key alone: asked for with each flow."""
+        found = self._egress if direction is Direction.EGRESS else self._ingress
+        if endpoint not in found:
+            found[endpoint] = self.subject(endpoint, direction)
+        return found[endpoint]
 
 
 def node_addresses(cluster: ClusterState, node: str) -> list[Address]:
@@ -293,37 +220,6 @@ def node_addresses(cluster: ClusterState, node: str) -> list[Address]:
     return list(dict.fromkeys(addresses))
 
 
-def applying_tiers(
-    cluster: ClusterState, policies: Sequence[Policy], direction: Direction
-) -> Iterator[ApplyingTier]:
-    """Yield the tiers of those of *policies* that have *direction*, in order (v3 2.6, 2.7).
-
-    Tiers that do not exist come last and end in Deny; one of staged policies only in Pass (2.12).
-    """
-    applying = [policy for policy in policies if direction in policy.types]
-    existing = sorted(cluster.tiers.values(), key=lambda tier: tier.sort_key)
-    ends = {tier.name: tier.default_action for tier in existing}
-    missing = sorted({policy.tier for policy in applying} - ends.keys())
-    for name in (*ends, *missing):
-        members = [policy for policy in applying if policy.tier == name]
-        if not members:
-            continue
-        ordered = sorted(members, key=lambda policy: policy.sort_key)
-        staged_only = all(policy.staged is not None for policy in ordered)
-        yield ApplyingTier(
-            name,
-            tuple(
-                [
-                    ApplyingPolicy(
-                        policy.key, None if policy.staged is not None else policy.rules(direction)
-                    )
-                    for policy in ordered
-                ]
-            ),
-            Action.PASS if staged_only else ends.get(name, Action.DENY),
-        )
-
-
 def packet_key(packet: Packet) -> tuple[int | None, ...]:
     """Return what tells *packet* from those that every rule treats alike."""
     return (
@@ -335,16 +231,3 @@ def packet_key(packet: Packet) -> tuple[int | None, ...]:
         packet.icmp_type,
         packet.icmp_code,
     )
-
-
-def verdict_of(decision: Decision) -> Verdict:
-    """Return what *decision* does with the packet."""
-    match decision:
-        case ByRule(action=action) | ByProfile(action=action):
-            return Verdict.ALLOW if action is Action.ALLOW else Verdict.DENY
-        case ByEndpointToHost(setting):
-            return Verdict.ALLOW if setting is HostAction.ACCEPT else Verdict.DENY
-        case ByHostExemption() | ByItself() | NotApplicable():
-            return Verdict.ALLOW
-        case ByTierEnd() | ByMissingProfile() | ByNoProfile():
-            return Verdict.DENY

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from chita.compute.evaluate import Evaluator, HolderLook, RuleLook, Subject, TierPassed
+from chita.compute.chain import HolderLook, RuleLook, TierPassed
+from chita.compute.evaluate import Evaluator
 from chita.compute.flow import (
     ByHostExemption,
     ByItself,
@@ -27,6 +28,7 @@ from chita.compute.flow import (
     WorkloadParty,
 )
 from chita.compute.matching import Packet, mismatches
+from chita.compute.subject import Subject
 from chita.compute.wording import Mismatch, mismatch, party_name, why
 from chita.model.policy import Action, Direction
 
@@ -184,7 +186,7 @@ def _chain(evaluator: Evaluator, subject: Subject, flow: Flow) -> tuple[TierRepo
     packet = evaluator.packet(flow)
     reports: list[TierReport] = []
     policies: dict[str, list[RuleReport] | None] = {}
-    for look in evaluator.walk(subject, packet):
+    for look in evaluator.chain.walk(subject, packet):
         match look:
             case HolderLook(_, holder, staged):
                 policies[holder] = None if staged else []

@@ -108,6 +108,17 @@ class ByItself(msgspec.Struct, frozen=True, tag="itself"):
     """A workload that talks to itself: the packet never leaves it."""
 
 
+class ByFailsafe(msgspec.Struct, frozen=True, tag="failsafe"):
+    """A port of hosts that policy never closes (``failsafeInboundHostPorts`` and the like)."""
+
+    protocol: int
+    port: int
+
+
+class ByForwarding(msgspec.Struct, frozen=True, tag="forwarding"):
+    """Forwarded traffic that no policy with ``applyOnForward`` decided on: allowed (v3 2.10)."""
+
+
 class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable"):
     """Nothing is enforced at this end: it is outside, or a host (host policy is not enforced)."""
 
@@ -123,6 +134,8 @@ Decision = (
     | ByHostExemption
     | ByEndpointToHost
     | ByItself
+    | ByFailsafe
+    | ByForwarding
     | NotApplicable
 )
 """What decided one direction of a flow."""
@@ -135,11 +148,35 @@ class Verdict(StrEnum):
     DENY = "deny"
 
 
+class PendingVerdict(msgspec.Struct, frozen=True):
+    """What one end would do if its staged policies were enforced (v3 2.12)."""
+
+    action: Verdict
+    decided_by: Decision
+
+
+class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the policy of a host endpoint on the way says."""
+
+    endpoint: str
+    """The host endpoint's name."""
+    stage: str
+    """untracked, pre-dnat, local or forward: where it was decided (v3 2.10)."""
+    action: Verdict
+    decided_by: Decision
+    enforced: bool = False
+    """Whether the kernel does so; it does not yet, and the flow's verdict leaves this out."""
+
+
 class DirectionVerdict(msgspec.Struct, frozen=True):
     """The verdict of one end on a flow."""
 
     action: Verdict
     decided_by: Decision
+    pending: PendingVerdict | None = None
+    """None: no staged policy applies."""
+    host: HostVerdict | None = None
+    """None: no host endpoint is on the way."""
 
 
 class FlowVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,3 +195,11 @@ class FlowVerdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.egress.action is Verdict.ALLOW and self.ingress.action is Verdict.ALLOW:
             return Verdict.ALLOW
         return Verdict.DENY
+
+    @property
+    def pending(self) -> Verdict:
+        """What *verdict* would be if staged policies were enforced."""
+        for direction in (self.egress, self.ingress):
+            if (direction.pending or direction).action is Verdict.DENY:
+                return Verdict.DENY
+        return Verdict.ALLOW

@@ -9,6 +9,8 @@ import msgspec
 from chita.compute.address_book import Owner
 from chita.compute.flow import (
     ByEndpointToHost,
+    ByFailsafe,
+    ByForwarding,
     ByHostExemption,
     ByItself,
     ByMissingProfile,
@@ -63,10 +65,14 @@ def why(decision: Decision) -> str:  # noqa: C901, PLR0911 - a case a decision
             return f"node {node} always reaches its own workloads"
         case ByEndpointToHost(setting):
             return f"workloads reach their own node as endpointToHost says: {setting}"
+        case ByFailsafe(protocol, port):
+            return f"{protocol_name(protocol)} {port} is a failsafe port: no policy closes it"
+        case ByForwarding():
+            return "no policy for forwarded traffic (applyOnForward) decided: that allows"
         case ByItself():
             return "the packet never leaves the workload"
         case NotApplicable(HostParty(node)):
-            return f"host policy is not enforced; node {node} is free here"
+            return f"nothing is enforced at node {node} yet"
         case NotApplicable(party):
             return f"nothing is enforced at {party_name(party)}"
 
