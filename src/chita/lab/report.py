@@ -130,7 +130,9 @@ def _clouds(report: Report) -> RenderableType:
         for node in nodes:
             way_in = Text(node.public or "behind NAT", "" if node.public else "dim")
             role = Text("gateway" if node.is_gateway else "", "yellow")
-            table.add_row(Text(node.name, "bold"), node.private, way_in, f"{node.pods} pods", role)
+            table.add_row(
+                Text(node.name, "bold"), node.private, way_in, _counted(node.pods, "pod"), role
+            )
         panels.append(Panel(table, title=location, title_align="left", border_style="cyan"))
     return Columns(panels)
 
@@ -139,12 +141,7 @@ def _link_matrix(report: Report) -> RenderableType:
     names = [node.name for node in report.nodes]
     links = {(link.source, link.destination): link for link in report.links}
     table = Table(
-        title="links: path, round trip in ms / MTU in bytes",
-        caption="[green]R = routed[/], [cyan]V = VXLAN[/], [blue]W = WireGuard[/], "
-        "[magenta]G = relayed by a gateway[/]",
         box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
         padding=(0, 1, 0, 0),
     )
     table.add_column("from \\ to")
@@ -152,7 +149,15 @@ def _link_matrix(report: Report) -> RenderableType:
         table.add_column(name, justify="right")
     for source in names:
         table.add_row(source, *(_link_cell(links.get((source, name))) for name in names))
-    return table
+    # Not the table's own title and caption: they are wrapped to its width.
+    return Group(
+        Text("links: path, round trip in ms / MTU in bytes", "italic"),
+        table,
+        Text.from_markup(
+            "[green]R = routed[/], [cyan]V = VXLAN[/], [blue]W = WireGuard[/], "
+            "[magenta]G = relayed by a gateway[/]\n"
+        ),
+    )
 
 
 def _link_cell(link: LinkLine | None) -> Text:
@@ -175,9 +180,7 @@ def _policy_matrix(flows: Sequence[FlowLine]) -> RenderableType:
     )
     wrong = {(flow.source_group, flow.destination_group) for flow in flows if not flow.agrees}
     table = Table(
-        title="policy: flows allowed / denied, by namespace",
         box=box.SIMPLE_HEAD,
-        title_justify="left",
         padding=(0, 1, 0, 0),
     )
     table.add_column("from \\ to")
@@ -191,7 +194,7 @@ def _policy_matrix(flows: Sequence[FlowLine]) -> RenderableType:
             mark = Text(" !", "bold red") if (source, destination) in wrong else Text("")
             cells.append(_count_cell(allowed, denied) + mark)
         table.add_row(source, *cells)
-    return table
+    return Group(Text("policy: flows allowed / denied, by namespace", "italic"), table)
 
 
 def _count_cell(allowed: int, denied: int) -> Text:
@@ -231,20 +234,25 @@ def _summary(report: Report) -> RenderableType:
     wrong = len(report.disagreements)
     kinds = Counter(link.kind for link in report.links)
     paths = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    nodes = _counted(len(report.nodes), "node")
     good = not wrong and not report.broken_links
     return Panel(
         Group(
-            Text(f"{len(report.nodes)} nodes, {len(report.links)} links ({paths})"),
+            Text(f"{nodes}, {_counted(len(report.links), 'link')} ({paths})"),
             Text.assemble(
-                f"{len(report.flows)} flows tried: ",
+                f"{_counted(len(report.flows), 'flow')} tried: ",
                 (f"{allowed} allowed", "green"),
                 ", ",
                 (f"{len(report.flows) - allowed} denied", "red"),
                 ", ",
-                (f"{wrong} disagreements", "bold red" if wrong else "bold green"),
+                (_counted(wrong, "disagreement"), "bold red" if wrong else "bold green"),
                 f"  in {report.seconds:.1f} s",
             ),
         ),
         title="model and wire agree" if good else "model and wire DISAGREE",
         border_style="green" if good else "red",
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
