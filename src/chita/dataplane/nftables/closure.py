@@ -71,15 +71,15 @@ class Closure:
         for dependency in new.reads:
             self._readers.setdefault(dependency, {})[unit] = None
         for chain in new.chains:
-            turn.chains.put(chain.name, chain)
+            turn.chains.renew(chain.name, chain)
 
     def _enter(self, unit: Unit, built: Built, turn: _Turn) -> None:
         self._built[unit] = built
         for chain in built.chains:
-            turn.chains.put(chain.name, chain)
+            turn.chains.renew(chain.name, chain)
         for item in built.sets:
             self._set_users[item.name] += 1
-            turn.sets.put(item.name, item)
+            turn.sets.renew(item.name, item)
         for dependency in built.reads:
             self._readers.setdefault(dependency, {})[unit] = None
         for other in built.uses:

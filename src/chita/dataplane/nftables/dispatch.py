@@ -77,7 +77,7 @@ class Dispatch:
             for new in news:
                 joined = EndpointClass.of(new, direction)
                 come.append(joined)
-                entries.put(new.interface, Goto(joined.chain))
+                entries.renew(new.interface, Goto(joined.chain))
             elements = entries.result()
             if elements is not self.maps[name].elements:
                 maps.put(name, VerdictMap(name, elements))

@@ -60,16 +60,27 @@ class Monitor:
     def touched_parts(self) -> Touched:
         """Return what of our table commits since the last call were, or may have been, about."""
         found: set[Part | TablePart] = set()
+        for told in self._heard():
+            # Where announcements were lost, one of them may have been the one.
+            found.update([TablePart()] if told is None else _ours(told, self._own_ports))
+        return frozenset(found)
+
+    def forget(self) -> None:
+        """Let what was announced since the last call be no news."""
+        for _ in self._heard():
+            pass
+
+    def _heard(self) -> Iterator[bytes | None]:
+        """Yield the announcements that wait; None: some were lost."""
         while True:
             try:
-                found.update(_ours(self._socket.recv(_RECEIVE_BYTES), self._own_ports))
+                yield self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
-                return frozenset(found)
+                return
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                # Announcements were lost: one of them may have been the one.
-                found.add(TablePart())
+                yield None
 
     async def touches(self) -> AsyncIterator[None]:
         """Yield each time `touched` has become true, as soon as it has."""

@@ -20,18 +20,18 @@ class Overlay(Generic[T]):
         """*item* stands under *name* from now on; None: nothing does."""
         self._changes[name] = item
 
+    def renew(self, name: str, item: T | None) -> None:
+        """As `put`, but what stood there at first stays if it is equal."""
+        first = self._base.get(name)
+        self._changes[name] = first if first == item else item
+
     def get(self, name: str) -> T | None:
         """Return what stands under *name* by now."""
         return self._changes[name] if name in self._changes else self._base.get(name)
 
     def changed(self) -> set[str]:
-        """Return the names under which something else stands than at first."""
-        base = self._base
-        return {
-            name
-            for name, new in self._changes.items()
-            if (old := base.get(name)) is not new and old != new
-        }
+        """Return the names under which another object stands than at first."""
+        return {name for name, new in self._changes.items() if self._base.get(name) is not new}
 
     def result(self) -> Mapping[str, T]:
         """Return the mapping with the changes: the one of before, when nothing is another."""

@@ -5,6 +5,7 @@ Pure: answers in, values out. Only what an outline has is read: of a rule, the c
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -171,24 +172,39 @@ def set_elements(head: SetHead, raw: Iterable[RawElement]) -> frozenset[Element]
             return frozenset(_intervals(head, raw))
 
 
+_SLICE = 1_000
+"""Elements that take a millisecond."""
+
+
 class ElementCheck:
     """Compares a set of thousands with what is told of it, piece by piece."""
 
     def __init__(self, expected: Set) -> None:
         self._expected = expected
         self._count = 0
-        self._ends: tuple[set[int], set[int]] | None = None
-        if expected.kind is SetKind.INTERVAL:
-            intervals = [e for e in expected.elements if isinstance(e, Cidr | PortRange)]
-            self._ends = {e.first for e in intervals}, {e.last + 1 for e in intervals}
+        self._firsts: set[int] = set()
+        self._afters: set[int] = set()
+
+    def prepare(self) -> Iterator[None]:
+        """Get ready, a millisecond's worth at a time."""
+        if self._expected.kind is SetKind.HASH:
+            return
+        elements = iter(self._expected.elements)
+        while some := list(itertools.islice(elements, _SLICE)):
+            for each in some:
+                assert isinstance(each, Cidr | PortRange), "an interval"
+                self._firsts.add(each.first)
+                self._afters.add(each.last + 1)
+            yield
 
     def takes(self, raw: Iterable[RawElement]) -> bool:
         """Return whether all of *raw*, which nobody told before, should be there."""
         for each in raw:
-            if self._ends is not None:
+            if self._expected.kind is SetKind.INTERVAL:
                 # Both ends of as many intervals that do not overlap: the same intervals.
                 self._count += not each.is_end
-                known: bool = int.from_bytes(each.key) in self._ends[each.is_end]
+                ends = self._afters if each.is_end else self._firsts
+                known = int.from_bytes(each.key) in ends
             else:
                 self._count += 1
                 known = _element(each.key, self._expected.types) in self._expected.elements

@@ -62,7 +62,7 @@ class SetParts:
             networks = [empty_networks(name, family) for family in FAMILIES]
             self._put_members(sets, singles, old.addresses, new.addresses)
             self._put_members(sets, networks, old.networks, new.networks)
-            address_places.put(name, _places(sets, zip(singles, networks, strict=True)))
+            address_places.renew(name, _places(sets, zip(singles, networks, strict=True)))
         port_places: Overlay[Places] = Overlay(self.index.ports)
         for name in changed_keys(self._ports, ports):
             of_ports = [empty_ports(name, family) for family in FAMILIES]
@@ -70,7 +70,7 @@ class SetParts:
             come, gone = difference(old_ports, new_ports)
             for part, family in zip(of_ports, FAMILIES, strict=True):
                 self._put(sets, part, _port_keys(come, family), _port_keys(gone, family), None)
-            port_places.put(name, _places(sets, ((part,) for part in of_ports)))
+            port_places.renew(name, _places(sets, ((part,) for part in of_ports)))
         moved = address_places.changed() | port_places.changed()
         self._addresses, self._ports = addresses, ports
         self.sets = sets.result()

@@ -81,7 +81,7 @@ class KernelTable:
         """Return what the table holds, or None when there is none."""
         # What is announced from here on may have come after the reading.
         self._generation = self._netlink.read_generation()
-        self._monitor.touched()
+        self._monitor.forget()
         self._touched = frozenset()
         return self._reader.whole()
 
@@ -100,9 +100,10 @@ class KernelTable:
         self._netlink.commit(transaction)
         self._generation = self._netlink.read_generation()
         # Our own commit is announced too. If it was the only one, all the news is ours.
-        announced = self._monitor.touched_parts()
-        if self._generation != before + 1:
-            self._touched = self._touched | announced
+        if self._generation == before + 1:
+            self._monitor.forget()
+        else:
+            self._touched |= self._monitor.touched_parts()
 
     def take_touched(self) -> Touched:
         """Return what others may have changed since we last asked, read all or committed."""
