@@ -20,8 +20,10 @@ SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sle
 DEAF = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(15, signal.SIG_IGN);"
-    "print('up', flush=True); time.sleep(60)",
+    (
+        "import signal, time; signal.signal(15, signal.SIG_IGN);"
+        "print('up', flush=True); time.sleep(60)"
+    ),
 ]
 
 
