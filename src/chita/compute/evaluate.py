@@ -70,11 +70,12 @@ class Evaluator:
     def evaluate(self, flow: Flow) -> FlowVerdict:
         """Return the verdict on *flow*."""
         source, destination = self.parties(flow)
+        packet = self.packet(flow)
         return FlowVerdict(
             source=source,
             destination=destination,
-            egress=self._direction(Direction.EGRESS, flow, source, destination),
-            ingress=self._direction(Direction.INGRESS, flow, source, destination),
+            egress=self._direction(Direction.EGRESS, flow, packet, source, destination),
+            ingress=self._direction(Direction.INGRESS, flow, packet, destination, source),
         )
 
     def parties(self, flow: Flow) -> tuple[Party, Party]:
@@ -107,40 +108,41 @@ class Evaluator:
         return ExternalParty(address) if outside is None else HostParty(outside)
 
     def _direction(
-        self, direction: Direction, flow: Flow, source: Party, destination: Party
+        self, direction: Direction, flow: Flow, packet: Packet, own: Party, other: Party
     ) -> DirectionVerdict:
-        own, other = source, destination
-        if direction is Direction.INGRESS:
-            own, other = destination, source
+        """Return the verdict of *own* on traffic with *other*."""
         if own == other:
             # Between a node's own processes, or a workload's: the packet leaves neither.
             decision = ByItself() if isinstance(own, WorkloadParty) else NotApplicable(own)
             return DirectionVerdict(Verdict.ALLOW, decision)
         match own:
             case WorkloadParty():
-                return self._workload_verdict(direction, flow, own, other)
+                return self._workload_verdict(direction, flow, packet, own, other)
             case HostParty(node):
-                return self._host_verdict(direction, flow, node, other)
+                return self._host_verdict(direction, flow, packet, node, other)
             case ExternalParty():
                 return DirectionVerdict(Verdict.ALLOW, NotApplicable(own))
 
     def _workload_verdict(
-        self, direction: Direction, flow: Flow, own: WorkloadParty, other: Party
+        self,
+        direction: Direction,
+        flow: Flow,
+        packet: Packet,
+        own: WorkloadParty,
+        other: Party,
     ) -> DirectionVerdict:
         if self._is_own_node(direction, flow, own, other):
             return DirectionVerdict(Verdict.ALLOW, ByHostExemption(own.node))
-        verdict = self._policed(own.endpoint, direction, flow)
+        verdict = self._policed(own.endpoint, direction, packet)
         if not self._host_policy.has_endpoints(own.node):
             return verdict
         if not isinstance(other, ExternalParty) and other.node == own.node:
             return verdict
-        host = self._host_policy.forwarded(
-            direction, own.node, flow.source.family, self.packet(flow)
-        )
+        host = self._host_policy.forwarded(direction, own.node, flow.source.family, packet)
         return DirectionVerdict(verdict.action, verdict.decided_by, verdict.pending, host)
 
     def _host_verdict(
-        self, direction: Direction, flow: Flow, node: str, other: Party
+        self, direction: Direction, flow: Flow, packet: Packet, node: str, other: Party
     ) -> DirectionVerdict:
         if isinstance(other, WorkloadParty) and other.node == node:
             # Such a packet crosses no interface that a host endpoint governs (v3 2.10).
@@ -151,7 +153,7 @@ class Evaluator:
         host = None
         if self._host_policy.has_endpoints(node):
             address = flow.destination if direction is Direction.INGRESS else flow.source
-            host = self._host_policy.local(direction, node, address, self.packet(flow))
+            host = self._host_policy.local(direction, node, address, packet)
         return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)), None, host)
 
     def _is_own_node(
@@ -164,8 +166,8 @@ class Evaluator:
             and (flow.source_node is not None or flow.source not in self._outside)
         )
 
-    def _policed(self, endpoint: str, direction: Direction, flow: Flow) -> DirectionVerdict:
-        subject, packet = self._enforced(endpoint, direction), self.packet(flow)
+    def _policed(self, endpoint: str, direction: Direction, packet: Packet) -> DirectionVerdict:
+        subject = self._enforced(endpoint, direction)
         its = id(subject), packet_key(packet)
         found = self._verdicts.get(its)
         if found is None:

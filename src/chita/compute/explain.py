@@ -7,8 +7,10 @@ renamed with care. `summary` is cheap and for many flows; `explain` also tells e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chita.compute.chain import HolderLook, RuleLook, TierPassed
 from chita.compute.evaluate import Evaluator
@@ -23,7 +25,9 @@ from chita.compute.flow import (
     DirectionVerdict,
     Flow,
     FlowVerdict,
+    HostVerdict,
     Party,
+    PendingVerdict,
     Verdict,
     WorkloadParty,
 )
@@ -68,6 +72,33 @@ class NearestRule(msgspec.Struct, frozen=True, kw_only=True):
     mismatches: tuple[Mismatch, ...]
 
 
+class PendingSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What one end would do if its staged policies were enforced."""
+
+    action: Verdict
+    decided_by: str
+    tier: str | None = None
+    policy: str | None = None
+    rule: int | None = None
+    why: str
+
+
+class HostSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a host endpoint on the way says; the verdict leaves it out while not enforced."""
+
+    endpoint: str
+    stage: str
+    """untracked, pre-dnat, local or forward."""
+    action: Verdict
+    decided_by: str
+    """rule, end-of-tier, profile, missing-profile, no-profile, failsafe or forwarding."""
+    tier: str | None = None
+    policy: str | None = None
+    rule: int | None = None
+    why: str
+    enforced: bool
+
+
 class DirectionSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The verdict of one end, and what decided it."""
 
@@ -81,6 +112,10 @@ class DirectionSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     rule: int | None = None
     """From 0."""
     why: str
+    pending: PendingSummary | UnsetType = UNSET
+    """Only where a staged policy applies."""
+    host_endpoint: HostSummary | UnsetType = UNSET
+    """Only where a host endpoint is on the way."""
 
 
 class FlowSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +124,8 @@ class FlowSummary(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     egress: DirectionSummary
     ingress: DirectionSummary
+    pending: Verdict | UnsetType = UNSET
+    """What it would be if staged policies were enforced; only where one applies."""
 
 
 class DirectionExplanation(DirectionSummary, frozen=True, kw_only=True, rename="camel"):
@@ -107,17 +144,20 @@ class FlowExplanation(msgspec.Struct, frozen=True, kw_only=True):
     destination: str
     egress: DirectionExplanation
     ingress: DirectionExplanation
+    pending: Verdict | UnsetType = UNSET
 
 
 def summary(verdict: FlowVerdict) -> FlowSummary:
     """Return *verdict* in the words of the JSON contract."""
     return FlowSummary(
         verdict=verdict.verdict,
+        pending=_pending_flow(verdict),
         egress=direction_summary(verdict.egress),
         ingress=direction_summary(verdict.ingress),
     )
 
 
+@lru_cache(maxsize=65536)
 def direction_summary(verdict: DirectionVerdict) -> DirectionSummary:
     """Return one end's *verdict* in the words of the JSON contract."""
     decision = verdict.decided_by
@@ -129,6 +169,45 @@ def direction_summary(verdict: DirectionVerdict) -> DirectionSummary:
         policy=policy,
         rule=rule,
         why=why(decision),
+        pending=_pending(verdict.pending),
+        host_endpoint=_host(verdict.host),
+    )
+
+
+def _pending_flow(verdict: FlowVerdict) -> Verdict | UnsetType:
+    if verdict.egress.pending is None and verdict.ingress.pending is None:
+        return UNSET
+    return verdict.pending
+
+
+def _pending(verdict: PendingVerdict | None) -> PendingSummary | UnsetType:
+    if verdict is None:
+        return UNSET
+    tier, policy, rule = _place(verdict.decided_by)
+    return PendingSummary(
+        action=verdict.action,
+        decided_by=str(verdict.decided_by.__struct_config__.tag),
+        tier=tier,
+        policy=policy,
+        rule=rule,
+        why=why(verdict.decided_by),
+    )
+
+
+def _host(verdict: HostVerdict | None) -> HostSummary | UnsetType:
+    if verdict is None:
+        return UNSET
+    tier, policy, rule = _place(verdict.decided_by)
+    return HostSummary(
+        endpoint=verdict.endpoint,
+        stage=verdict.stage,
+        action=verdict.action,
+        decided_by=str(verdict.decided_by.__struct_config__.tag),
+        tier=tier,
+        policy=policy,
+        rule=rule,
+        why=why(verdict.decided_by),
+        enforced=verdict.enforced,
     )
 
 
@@ -151,6 +230,7 @@ def explain(evaluator: Evaluator, flow: Flow) -> FlowExplanation:
     verdict = evaluator.evaluate(flow)
     return FlowExplanation(
         verdict=verdict.verdict,
+        pending=_pending_flow(verdict),
         source=party_name(verdict.source),
         destination=party_name(verdict.destination),
         egress=_explained(evaluator, flow, verdict.source, verdict.egress, Direction.EGRESS),
@@ -177,6 +257,8 @@ def _explained(
         policy=short.policy,
         rule=short.rule,
         why=short.why,
+        pending=short.pending,
+        host_endpoint=short.host_endpoint,
         chain=chain,
         nearest=nearest_rule(chain) if verdict.action is Verdict.DENY else None,
     )
@@ -249,12 +331,18 @@ def nearest_rule(chain: Iterable[TierReport]) -> NearestRule | None:
 def explanation_text(explanation: FlowExplanation) -> str:
     """Return *explanation* in lines for a terminal."""
     lines = [f"{explanation.source} to {explanation.destination}: {explanation.verdict}"]
+    if explanation.pending and explanation.pending is not explanation.verdict:
+        lines.append(f"  with staged policies enforced: {explanation.pending}")
     for name, direction in (("egress", explanation.egress), ("ingress", explanation.ingress)):
         lines.append(f"  {name}: {direction.action}: {direction.why}")
         for tier in direction.chain:
             lines += _tier_lines(tier)
         if direction.nearest is not None:
             lines.append("    nearest: " + _nearest_text(direction.nearest))
+        if direction.pending and direction.pending.action is not direction.action:
+            lines.append(f"    staged: {direction.pending.action}: {direction.pending.why}")
+        if direction.host_endpoint:
+            lines.append("    " + _host_text(direction.host_endpoint))
     return "\n".join(lines)
 
 
@@ -266,6 +354,11 @@ def _tier_lines(tier: TierReport) -> Iterator[str]:
         for rule in policy.rules:
             reasons = "; ".join(map(str, rule.mismatches)) or "matches"
             yield f"        rule {rule.rule} {rule.action}: {reasons}"
+
+
+def _host_text(host: HostSummary) -> str:
+    mark = "" if host.enforced else " (not enforced)"
+    return f"host endpoint {host.endpoint}, {host.stage}{mark}: {host.action}: {host.why}"
 
 
 def _nearest_text(nearest: NearestRule) -> str:

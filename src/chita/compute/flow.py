@@ -14,7 +14,7 @@ EPHEMERAL_PORT = 49152
 """The first dynamic port (RFC 6335 section 6): a client's, when nobody says which."""
 
 
-class Flow(msgspec.Struct, frozen=True, kw_only=True):
+class Flow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The first packet of a connection, after the address of a Service was translated."""
 
     source: Address
@@ -33,7 +33,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Likewise of *destination*."""
 
 
-class WorkloadParty(msgspec.Struct, frozen=True, tag="workload"):
+class WorkloadParty(msgspec.Struct, frozen=True, tag="workload", gc=False):
     """A pod or VM."""
 
     endpoint: str
@@ -41,13 +41,13 @@ class WorkloadParty(msgspec.Struct, frozen=True, tag="workload"):
     node: str
 
 
-class HostParty(msgspec.Struct, frozen=True, tag="host"):
+class HostParty(msgspec.Struct, frozen=True, tag="host", gc=False):
     """A node itself."""
 
     node: str
 
 
-class ExternalParty(msgspec.Struct, frozen=True, tag="external"):
+class ExternalParty(msgspec.Struct, frozen=True, tag="external", gc=False):
     """An address that no workload and no node has."""
 
     address: Address
@@ -57,7 +57,7 @@ Party = WorkloadParty | HostParty | ExternalParty
 """An end of a flow."""
 
 
-class ByRule(msgspec.Struct, frozen=True, tag="rule"):
+class ByRule(msgspec.Struct, frozen=True, tag="rule", gc=False):
     """Rule *rule* (from 0) of *policy* matched."""
 
     action: Action
@@ -66,7 +66,7 @@ class ByRule(msgspec.Struct, frozen=True, tag="rule"):
     rule: int
 
 
-class ByTierEnd(msgspec.Struct, frozen=True, tag="end-of-tier"):
+class ByTierEnd(msgspec.Struct, frozen=True, tag="end-of-tier", gc=False):
     """Policies of *tier* apply, no rule of theirs decided, and the tier then denies."""
 
     tier: str
@@ -74,7 +74,7 @@ class ByTierEnd(msgspec.Struct, frozen=True, tag="end-of-tier"):
     """The applying policies that count: staged ones do not."""
 
 
-class ByProfile(msgspec.Struct, frozen=True, tag="profile"):
+class ByProfile(msgspec.Struct, frozen=True, tag="profile", gc=False):
     """No tier decided; rule *rule* of *profile* did."""
 
     action: Action
@@ -82,44 +82,44 @@ class ByProfile(msgspec.Struct, frozen=True, tag="profile"):
     rule: int
 
 
-class ByMissingProfile(msgspec.Struct, frozen=True, tag="missing-profile"):
+class ByMissingProfile(msgspec.Struct, frozen=True, tag="missing-profile", gc=False):
     """No tier decided, and the endpoint has *profile*, which does not exist: deny (v3 2.8)."""
 
     profile: str
 
 
-class ByNoProfile(msgspec.Struct, frozen=True, tag="no-profile"):
+class ByNoProfile(msgspec.Struct, frozen=True, tag="no-profile", gc=False):
     """Neither a tier nor a profile decided: deny (v3 2.7)."""
 
 
-class ByHostExemption(msgspec.Struct, frozen=True, tag="host-exemption"):
+class ByHostExemption(msgspec.Struct, frozen=True, tag="host-exemption", gc=False):
     """A node always reaches its own workloads: kubelet's probes must (v3 2.14, *implicit*)."""
 
     node: str
 
 
-class ByEndpointToHost(msgspec.Struct, frozen=True, tag="endpoint-to-host"):
+class ByEndpointToHost(msgspec.Struct, frozen=True, tag="endpoint-to-host", gc=False):
     """A workload reaches its own node as the setting says (``defaultEndpointToHostAction``)."""
 
     setting: HostAction
 
 
-class ByItself(msgspec.Struct, frozen=True, tag="itself"):
+class ByItself(msgspec.Struct, frozen=True, tag="itself", gc=False):
     """A workload that talks to itself: the packet never leaves it."""
 
 
-class ByFailsafe(msgspec.Struct, frozen=True, tag="failsafe"):
+class ByFailsafe(msgspec.Struct, frozen=True, tag="failsafe", gc=False):
     """A port of hosts that policy never closes (``failsafeInboundHostPorts`` and the like)."""
 
     protocol: int
     port: int
 
 
-class ByForwarding(msgspec.Struct, frozen=True, tag="forwarding"):
+class ByForwarding(msgspec.Struct, frozen=True, tag="forwarding", gc=False):
     """Forwarded traffic that no policy with ``applyOnForward`` decided on: allowed (v3 2.10)."""
 
 
-class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable"):
+class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable", gc=False):
     """Nothing is enforced at this end: it is outside, or a host (host policy is not enforced)."""
 
     party: Party
@@ -148,14 +148,14 @@ class Verdict(StrEnum):
     DENY = "deny"
 
 
-class PendingVerdict(msgspec.Struct, frozen=True):
+class PendingVerdict(msgspec.Struct, frozen=True, gc=False):
     """What one end would do if its staged policies were enforced (v3 2.12)."""
 
     action: Verdict
     decided_by: Decision
 
 
-class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class HostVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the policy of a host endpoint on the way says."""
 
     endpoint: str
@@ -168,7 +168,7 @@ class HostVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the kernel does so; it does not yet, and the flow's verdict leaves this out."""
 
 
-class DirectionVerdict(msgspec.Struct, frozen=True):
+class DirectionVerdict(msgspec.Struct, frozen=True, gc=False):
     """The verdict of one end on a flow."""
 
     action: Verdict
@@ -179,7 +179,7 @@ class DirectionVerdict(msgspec.Struct, frozen=True):
     """None: no host endpoint is on the way."""
 
 
-class FlowVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class FlowVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The verdict on a flow: allowed when both ends allow it."""
 
     source: Party

@@ -72,14 +72,14 @@ _DESTINATION = _SideFields(
 _ANY = EntityRule()
 
 
-class End(msgspec.Struct, frozen=True):
+class End(msgspec.Struct, frozen=True, gc=False):
     """What rules read of one end of a packet."""
 
     known: Known
     port: int
 
 
-class Packet(msgspec.Struct, frozen=True):
+class Packet(msgspec.Struct, frozen=True, gc=False):
     """What rules read of a packet."""
 
     source: End

@@ -83,11 +83,8 @@ class Subject(msgspec.Struct, frozen=True):
     tiers: tuple[ApplyingTier, ...]
     direction: Direction
     profiles: tuple[str, ...]
-
-    @property
-    def has_staged(self) -> bool:
-        """Whether a staged policy stands among its policies."""
-        return any(policy.rules is None for tier in self.tiers for policy in tier.policies)
+    has_staged: bool
+    """Whether a staged policy stands among its policies."""
 
 
 class ShortRule(msgspec.Struct, frozen=True):
@@ -165,7 +162,8 @@ class Subjects:
                 if stage in {Stage.UNTRACKED, Stage.PRE_DNAT}:
                     # They have no end-of-tier drop (v3 2.10).
                     tiers = tuple([structs.replace(tier, end=Action.PASS) for tier in tiers])
-                found = Subject(tiers, direction, endpoint.profiles)
+                staged = any(each.rules is None for tier in tiers for each in tier.policies)
+                found = Subject(tiers, direction, endpoint.profiles, staged)
                 self._shared[alike] = found
             self._found[its] = found
         return found

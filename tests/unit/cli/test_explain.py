@@ -133,7 +133,7 @@ def test_flows(tmp_path: Path) -> None:
     answers = json.loads(result.stdout)
     assert 0 == result.exit_code
     assert ["allow", "deny", "deny"] == [answer["verdict"] for answer in answers]
-    assert {"verdict", "egress", "ingress"} == answers[0].keys()
+    assert {"verdict", "pending", "egress", "ingress"} == answers[0].keys()
     assert ("allow", "rule", "default", "KubernetesNetworkPolicy/shop/db", 0) == tuple(
         answers[0]["ingress"][field] for field in ("action", "decidedBy", "tier", "policy", "rule")
     )

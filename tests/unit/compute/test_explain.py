@@ -88,7 +88,16 @@ def test_summary_is_the_json_contract() -> None:
             "policy": "NetworkPolicy/a/db",
             "rule": 1,
             "why": "rule 1 of NetworkPolicy/a/db in tier default allows it",
+            "pending": {
+                "action": "allow",
+                "decidedBy": "rule",
+                "tier": "default",
+                "policy": "NetworkPolicy/a/db",
+                "rule": 1,
+                "why": "rule 1 of NetworkPolicy/a/db in tier default allows it",
+            },
         },
+        "pending": "allow",
     }
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import click
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chita.cli.files import read_texts
 from chita.cli.flows import Asked, Inquiry, Question, decisive, matrix
@@ -23,6 +25,9 @@ from chita.compute.explain import explain as explanation
 from chita.compute.flow import Verdict
 from chita.errors import InputError, NotFoundError
 from chita.model.net import protocol_name
+
+BATCH = 500
+"""How many answers are printed at once."""
 
 
 class MatrixEntry(FlowSummary, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -51,6 +56,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     egress: DirectionSummary
     """With all that was looked at, unless there was no endpoint to try."""
     ingress: DirectionSummary
+    pending: Verdict | UnsetType = UNSET
+    """What it would be if staged policies were enforced; only where one applies."""
 
 
 @click.command()
@@ -124,47 +131,54 @@ def _read_questions(name: str) -> list[Question]:
         ) from error
 
 
-def _answers(inquiry: Inquiry, questions: Iterable[Question]) -> Iterator[tuple[str, FlowSummary]]:
-    """Yield for each question its line of text and its answer."""
+def _answers(
+    inquiry: Inquiry, questions: Iterable[Question]
+) -> Iterator[tuple[Question, FlowSummary]]:
+    """Yield each question with its answer."""
     for index, question in enumerate(questions):
         try:
-            answer = inquiry.ask(question)
+            yield question, inquiry.ask(question)
         except InputError as error:
             raise InputError(f"flow {index}: {error}") from error
         except NotFoundError as error:
             raise NotFoundError(f"flow {index}: {error}") from error
-        yield _line(question, answer), answer
 
 
-def _matrix(inquiry: Inquiry) -> Iterator[tuple[str, FlowSummary]]:
+def _matrix(inquiry: Inquiry) -> Iterator[tuple[Question, FlowSummary]]:
+    """Yield every question of the matrix with its answer, which repeats the question."""
     for question in matrix(inquiry):
         answer = inquiry.ask(question)
-        entry = MatrixEntry(
-            from_=question.from_,
-            to=question.to,
-            port=question.port,
-            protocol=question.protocol,
-            family=question.family,
-            verdict=answer.verdict,
-            egress=answer.egress,
-            ingress=answer.ingress,
+        yield (
+            question,
+            MatrixEntry(
+                from_=question.from_,
+                to=question.to,
+                port=question.port,
+                protocol=question.protocol,
+                family=question.family,
+                verdict=answer.verdict,
+                pending=answer.pending,
+                egress=answer.egress,
+                ingress=answer.ingress,
+            ),
         )
-        yield _line(question, answer), entry
 
 
-def _print_list(answers: Iterable[tuple[str, FlowSummary]], output: Output) -> None:
-    """Print *answers* one by one, as they come: a matrix may be large."""
-    match output:
-        case Output.TEXT:
-            for line, _ in answers:
-                click.echo(line)
-        case Output.JSON:
-            encoder = msgspec.json.Encoder()
-            separator = "["
-            for _, answer in answers:
-                click.echo(separator + encoder.encode(answer).decode(), nl=False)
-                separator = ",\n "
-            click.echo("[]" if separator == "[" else "]")
+def _print_list(answers: Iterable[tuple[Question, FlowSummary]], output: Output) -> None:
+    """Print *answers* as they come, some hundreds at a time: a matrix may be large."""
+    encoder = msgspec.json.Encoder()
+    answered = iter(answers)
+    before = "["
+    while batch := list(islice(answered, BATCH)):
+        match output:
+            case Output.TEXT:
+                click.echo("\n".join([_line(question, answer) for question, answer in batch]))
+            case Output.JSON:
+                texts = [encoder.encode(answer).decode() for _, answer in batch]
+                click.echo(before + ",\n ".join(texts), nl=False)
+                before = ",\n "
+    if output is Output.JSON:
+        click.echo("[]" if before == "[" else "]")
 
 
 def _line(question: Question, answer: FlowSummary) -> str:
@@ -199,6 +213,7 @@ def _report(inquiry: Inquiry, asked: Asked) -> Report:
         destination=str(flow.destination) if flow else None,
         backend=asked.backend or None,
         verdict=found.verdict,
+        pending=found.pending,
         egress=found.egress,
         ingress=found.ingress,
     )
