@@ -16,6 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from chita.dataplane.netlink.rules import OURS
 from chita.errors import ApiError
 from chita.lab.netns import entered, start_in
 from chita.rpc.client import ask
@@ -25,6 +26,7 @@ from server_process import TOKEN, ServerProcess, running_server
 
 PATIENCE_S = 20.0
 NODE = "n1"
+PROTOCOL = str(OURS.protocol)
 
 
 class AgentProcess:
@@ -93,7 +95,9 @@ class AgentProcess:
         """Return all that is ours in the kernel, as the tools print it."""
         return {
             "nft": run_inside(self.space, "nft", "list", "table", "inet", "chita"),
-            "routes": run_inside(self.space, "ip", "route", "show", "table", "all", "proto", "201"),
+            "routes": run_inside(
+                self.space, "ip", "route", "show", "table", "all", "proto", PROTOCOL
+            ),
             "rules": run_inside(self.space, "ip", "rule"),
             "links": run_inside(self.space, "ip", "-br", "link"),
         }

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from chita.dataplane.netlink.rules import OURS
 from chita.dataplane.nftables.nfnetlink import Nfnetlink
 from chita.dataplane.nftables.objects import TABLE
 from chita.dataplane.nftables.transaction import AddTable, DeleteTable
-from chita.lab.netns import entered
+from chita.lab.netns import entered, start_in
 from network_namespace import needs_root, run_inside
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
@@ -236,3 +237,37 @@ def test_an_agent_that_starts_without_an_api_keeps_what_the_kernel_holds(
         agent.server.process.send_signal(signal.SIGCONT)
     agent.start()
     assert 0 == agent.wait_in_sync()["writes"]
+
+
+def test_without_policy_no_way_is_opened(tmp_path: Path) -> None:
+    """Another process owns a table of our name (NFT_TABLE_F_OWNER): our commits are refused.
+
+    Until it is gone the agent opens no tunnel and no route, and says why.
+    """
+    with node_with_neighbours(tmp_path) as agent:
+        owner = start_in(
+            agent.space, ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        try:
+            assert owner.stdin is not None
+            owner.stdin.write(f"add table inet {TABLE} {{ flags owner; }}\n")
+            owner.stdin.flush()
+            wait_until(lambda: has_table(agent.space))
+            agent.start()
+            wait_until(lambda: agent.status_or_none().get("refused"), agent.log)
+            status = agent.status()
+
+            assert {"policy"} == status["refused"].keys()
+            assert not status["in_sync"]
+            assert "" == run_inside(
+                agent.space, "ip", "route", "show", "table", "all", "proto", str(OURS.protocol)
+            )
+            assert "chita-" not in run_inside(agent.space, "ip", "-br", "link")
+        finally:
+            owner.kill()
+            owner.wait(10)
+            if owner.stdin is not None:
+                owner.stdin.close()
+        agent.wait_in_sync()
+        assert has_all_chains(agent.space)
+        assert has_vxlan(agent.space)
