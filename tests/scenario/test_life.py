@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
 
 UP = """
 import sys
+from contextlib import suppress
 from pathlib import Path
 from scenario_lab import make_lab
 make_lab(Path(sys.argv[1])).up([sys.argv[1]])
@@ -57,7 +59,8 @@ def test_down_is_clean_after_up_was_killed(seconds: float) -> None:
     """Whatever step it was in, one `down` removes every trace."""
     process = start_up()
     try:
-        with pytest.raises(subprocess.TimeoutExpired):
+        # A fast machine may be done by the last moment: that must go without a trace as well.
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=seconds)
     finally:
         process.send_signal(signal.SIGKILL)

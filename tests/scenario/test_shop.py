@@ -157,9 +157,14 @@ def test_a_policy_changes_the_wire_and_back(shop: Lab) -> None:
         "apiVersion": "projectcalico.org/v3",
         "kind": "GlobalNetworkPolicy",
         "metadata": {"name": "emergency-stop"},
-        "spec": {"order": 0.5, "selector": "all()", "types": ["Ingress"], "ingress": []},
+        "spec": {
+            "tier": "security",  # the first of the shop's tiers: nothing allows before it
+            "order": 0.5,
+            "selector": "all()",
+            "types": ["Ingress"],
+            "ingress": [{"action": "Deny", "protocol": "TCP"}],
+        },
     }
-    deny["spec"]["ingress"] = [{"action": "Deny", "protocol": "TCP"}]  # type: ignore[index]
     kubectl("apply", "-f", "-", text=json.dumps(deny))
     wait_until("denied", lambda: isinstance(run_flows([probe], timeout_s=0.3)[0], TimedOut))
     kubectl("delete", "globalnetworkpolicies.projectcalico.org", "emergency-stop")
