@@ -98,8 +98,11 @@ def logger(component: str) -> Logger:
 
 
 def _word(value: Any) -> str:
-    """Return *value* as one word of a logfmt line: quoted where it has spaces or quotes."""
+    """Return *value* as one word of a logfmt line: quoted where it has spaces or quotes.
+
+    Control characters are escaped too: what others write into objects makes no line of ours.
+    """
     text = str(value)
-    if not text or any(char in text for char in ' "=\n\t'):
+    if not text or not text.isprintable() or any(char in text for char in ' "='):
         return json.dumps(text)
     return text

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chita.desired.paths import PathKind
-from chita.fabric.path import paths
+from chita.fabric.path import paths, shared_subnet
 from chita.model.ippool import Encap
-from chita.model.node import FabricNode
+from chita.model.net import Address, Cidr
+from chita.model.node import FabricNode, HostInterface
 from hybrid import fabric_node, hybrid
 
 NEAR = fabric_node("a1", "aws-x", "10.0.0.11", public="192.0.2.11")
@@ -43,6 +45,30 @@ def test_equal_private_addresses_of_two_locations_are_no_shared_subnet() -> None
     cluster = hybrid(NEAR, FAR_NAT, encap=Encap.CROSS_SUBNET)
 
     assert PathKind.WIREGUARD == paths(cluster, "a1")["b2"].kind
+
+
+def test_an_address_that_both_have_is_no_neighbour() -> None:
+    """172.17.0.1 is a bridge inside each of them: their subnet is not shared."""
+    bridge = HostInterface(
+        address=Address.parse("172.17.0.1"), subnet=Cidr.parse("172.17.0.0/16"), device="docker0"
+    )
+    here, there = (
+        msgspec.structs.replace(node, interfaces=(*node.interfaces, bridge))
+        for node in (NEAR, OTHER_SUBNET)
+    )
+
+    assert shared_subnet(here, there, 4) is None
+    assert PathKind.VXLAN == paths(hybrid(here, there, encap=Encap.CROSS_SUBNET), "a1")["c1"].kind
+
+
+def test_the_broken_half_of_a_relayed_path_is_named() -> None:
+    """The gateway is reached, but nothing in its location can dial the other end."""
+    mute = msgspec.structs.replace(SAME_SUBNET, interfaces=())
+
+    path = paths(hybrid(NEAR, mute, NAT_ONLY), "c2")["a2"]
+
+    assert PathKind.NONE == path.kind
+    assert "a1 would relay, but a2 has published no private address" in path.reason
 
 
 def test_a_gateway_relays_where_neither_end_can_be_dialled() -> None:
