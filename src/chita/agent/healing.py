@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import AsyncIterator, Callable
+from typing import NoReturn, Protocol
 
 from chita.agent.facts import is_way_out
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
 from chita.dataplane.netlink.monitor import Change, Monitor, Subject
-from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.errors import KernelError
 from chita.telemetry.log import logger
 
@@ -18,6 +17,13 @@ PAUSE_S = 0.25
 """What comes within this is one occasion: a device that goes takes its routes with it."""
 
 _LOG = logger("healing")
+
+
+class Touches(Protocol):
+    """What is needed of `chita.dataplane.nftables.monitor.Monitor`."""
+
+    def touches(self) -> AsyncIterator[None]:
+        """Yield as soon as others have touched our table, each time."""
 
 
 async def keep_healed(monitor: Monitor, reconciler: Reconciler, record: OwnRecord) -> NoReturn:
@@ -41,7 +47,7 @@ async def keep_healed(monitor: Monitor, reconciler: Reconciler, record: OwnRecor
     raise AssertionError("the monitor never ends")
 
 
-async def keep_ruleset_healed(monitor: NftMonitor, reconciler: Reconciler) -> NoReturn:
+async def keep_ruleset_healed(monitor: Touches, reconciler: Reconciler) -> NoReturn:
     """Have our table put right as soon as others change or delete it, for ever.
 
     Without it nothing is enforced, so the first touch is acted on at once; somebody who touches it
