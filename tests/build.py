@@ -103,15 +103,22 @@ def namespace(name: str, **labels: str) -> Profile:
 
 
 def host_endpoint(
-    name: str, ip: str = "", *, node: str = "node-1", labels: Mapping[str, str] | None = None
+    name: str,
+    ip: str = "",
+    *,
+    node: str = "node-1",
+    labels: Mapping[str, str] | None = None,
+    interface: str = "*",
+    profiles: Iterable[str] = (),
 ) -> HostEndpoint:
-    """Return a host endpoint of all interfaces that expects the addresses in *ip*."""
+    """Return a host endpoint, of all interfaces unless one is named, that expects *ip*."""
     return HostEndpoint(
         name=name,
         node=node,
-        interface="*",
+        interface=interface,
         labels=dict(labels or {}),
         expected_addresses=addresses(ip),
+        profiles=tuple(profiles),
     )
 
 
