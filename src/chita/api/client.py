@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +44,14 @@ class ObjectList(msgspec.Struct, frozen=True):
 
     items: list[Object]
     resource_version: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a consistent list."""
+
+    items: list[Object]
+    resource_version: str
+    is_last: bool
 
 
 class WatchEvent(msgspec.Struct, frozen=True):
@@ -100,6 +108,30 @@ class ApiClient:
     ) -> ObjectList:
         """Return all objects of a collection, read page by page at one version."""
         items: list[Object] = []
+        version = ""
+        async with aclosing(
+            self.pages(
+                resource, namespace, label_selector=label_selector, field_selector=field_selector
+            )
+        ) as pages:
+            async for page in pages:
+                items += page.items
+                version = page.resource_version
+        return ObjectList(items, version)
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> AsyncGenerator[Page, None]:
+        """Yield a collection page by page, all of one version, so that it is never held whole.
+
+        Raises:
+            ExpiredError: the version was forgotten meanwhile; begin again.
+        """
         query = {"limit": str(PAGE_SIZE)}
         if label_selector:
             query["labelSelector"] = label_selector
@@ -107,15 +139,17 @@ class ApiClient:
             query["fieldSelector"] = field_selector
         while True:
             page = await self._json("GET", resource.path(namespace), query=query)
-            for item in page.get("items") or ():
+            items: list[Object] = page.get("items") or []
+            for item in items:
                 # Items of a list leave out what the list's own kind says; ours always say it.
                 item.setdefault("apiVersion", resource.api_version)
                 item.setdefault("kind", resource.kind)
-                items.append(item)
             metadata = page["metadata"]
-            if not metadata.get("continue"):
-                return ObjectList(items, metadata.get("resourceVersion", ""))
-            query["continue"] = metadata["continue"]
+            more = metadata.get("continue", "")
+            yield Page(items, metadata.get("resourceVersion", ""), is_last=not more)
+            if not more:
+                return
+            query["continue"] = more
 
     async def table(
         self, resource: Resource, namespace: str = "", name: str = "", *, label_selector: str = ""

@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from enum import StrEnum
 
 import msgspec
 
-from chita.api.client import ApiClient, Object, ObjectList, WatchEvent
+from chita.api.client import ApiClient, Object, WatchEvent
 from chita.api.kinds import Resource
 from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
 
@@ -25,11 +26,34 @@ SHORT_WATCH_S = 1.0
 """A watch that ends sooner counts as failed for the pace of attempts; client-go says the same."""
 
 
+class Part(StrEnum):
+    """Which part of a list a batch is; a large list comes in several."""
+
+    ONLY = "only"
+    FIRST = "first"
+    MIDDLE = "middle"
+    LAST = "last"
+
+    @property
+    def begins(self) -> bool:
+        """Whether a list begins with it."""
+        return self in (Part.ONLY, Part.FIRST)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it completes a list."""
+        return self in (Part.ONLY, Part.LAST)
+
+
 class Listed(msgspec.Struct, frozen=True):
-    """All there is now; what an earlier batch had and this has not is gone."""
+    """What there is now; what no part of a complete list has is gone.
+
+    A list that breaks off is begun again.
+    """
 
     resource: Resource
     items: list[Object]
+    part: Part = Part.ONLY
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -113,9 +137,15 @@ class _Reading:
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what there is if it must be listed, then what changes, until the watch ends."""
         if not self.version:
-            listed: ObjectList = await self._client.list(self._resource)
-            self.version, self.is_known = listed.resource_version, True
-            yield Listed(self._resource, listed.items)
+            part = Part.FIRST
+            async with aclosing(self._client.pages(self._resource)) as pages:
+                async for page in pages:
+                    if page.is_last:
+                        part = Part.ONLY if part is Part.FIRST else Part.LAST
+                        # Set before the consumer has it: it may never ask for the next batch.
+                        self.version, self.is_known = page.resource_version, True
+                    yield Listed(self._resource, page.items, part)
+                    part = Part.MIDDLE
         async with self._client.watch(self._resource, self.version) as events:
             if self._is_interrupted:
                 yield Resumed(self._resource)

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from chita.api.kinds import Resource
-from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Resumed
-from chita.convert.entities import SETTINGS_KINDS, changes, group_kind, removals
+from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Part, Resumed
+from chita.convert.entities import SETTINGS_KINDS, Key, changes, group_kind, keys
 from chita.convert.fabric import settings
 from chita.model.cluster import Change, Put, Remove
 from chita.model.endpoint import WorkloadEndpoint
@@ -35,8 +35,8 @@ class _Known(msgspec.Struct, frozen=True):
 
     version: tuple[str, str]
     """Its uid and resourceVersion."""
-    removals: list[Change]
-    """What takes it out again."""
+    keys: tuple[Key, ...]
+    """Types and keys of the entities it stands for."""
     object: Object | None
     """Itself, where it is needed again: see `_KEPT`, and pods of this node."""
 
@@ -47,7 +47,11 @@ class ClusterView:
     def __init__(self, node: str, resources: Iterable[Resource]) -> None:
         self._node = node
         self._waiting = set(resources)
+        self._listing: dict[Resource, set[ObjectId]] = {}
+        """What the parts of a list that is under way have had."""
         self._known: dict[Resource, dict[ObjectId, _Known]] = {}
+        self._claims: dict[Key, ObjectId] = {}
+        """Which object an entity comes from."""
         self._seen: dict[Resource, int] = {}
         self._attached: dict[str, WorkloadEndpoint] = {}
         self._detached: set[str] = set()
@@ -65,8 +69,8 @@ class ClusterView:
     def absorb(self, batch: Batch) -> list[Change]:
         """Return what *batch* changes."""
         match batch:
-            case Listed(resource, items):
-                return self._listed(resource, items)
+            case Listed(resource, items, part):
+                return self._listed(resource, items, part)
             case Changed(resource, obj):
                 self._pass(resource, obj)
                 return self._put(resource, obj)
@@ -131,15 +135,21 @@ class ClusterView:
         self._detached.add(key)
         return [Put(self._as_here(known))]
 
-    def _listed(self, resource: Resource, items: Sequence[Object]) -> list[Change]:
-        self._waiting.discard(resource)
-        self.interrupted.pop(_interruption(resource), None)
-        here = {object_id(resource, item) for item in items}
-        gone = self._known.setdefault(resource, {}).keys() - here
-        found = [change for identity in gone for change in self._remove(resource, identity)]
+    def _listed(self, resource: Resource, items: Sequence[Object], part: Part) -> list[Change]:
+        if part.begins:
+            self._listing[resource] = set()
+        here = self._listing[resource]
+        found: list[Change] = []
         for item in items:
+            here.add(object_id(resource, item))
             self._pass(resource, item)
             found += self._put(resource, item)
+        if part.ends:
+            self._waiting.discard(resource)
+            self.interrupted.pop(_interruption(resource), None)
+            gone = self._known.setdefault(resource, {}).keys() - self._listing.pop(resource)
+            for identity in gone:
+                found += self._remove(resource, identity)
         return found
 
     def _pass(self, resource: Resource, obj: Object) -> None:
@@ -155,16 +165,23 @@ class ClusterView:
         # What a list or a resumed watch repeats was converted already.
         if before is not None and before.version == _version(obj):
             return []
-        here = removals(obj)
-        known[identity] = _Known(_version(obj), here, obj if self._keeps(obj) else None)
         found, problems = changes(obj)
+        stands_for = tuple(keys(obj))
+        known[identity] = _Known(_version(obj), stands_for, obj if self._keeps(obj) else None)
         self._note(identity, [f"{problem.field}: {problem.message}" for problem in problems])
         if group_kind(obj) in SETTINGS_KINDS:
             return self._settings()
-        if before is not None:
-            # What it stood for under another key: a block whose network was changed.
-            found = [change for change in before.removals if change not in here] + found
-        return [self._ours(change) for change in found]
+        # What it stood for under another key: a block whose network was changed.
+        others = [key for key in (before.keys if before else ()) if key not in stands_for]
+        made = self._released(identity, others)
+        for change in found:
+            match change:
+                case Put(entity):
+                    self._claims[type(entity), entity.key] = identity
+                    made.append(self._ours(change))
+                case Remove(type_, key):
+                    made += self._released(identity, [(type_, key)])
+        return made
 
     def _remove(self, resource: Resource, identity: ObjectId) -> list[Change]:
         known = self._known.get(resource, {}).pop(identity, None)
@@ -173,7 +190,20 @@ class ClusterView:
             return []
         if known.object is not None and group_kind(known.object) in SETTINGS_KINDS:
             return self._settings()
-        return [self._ours(change) for change in known.removals]
+        return self._released(identity, known.keys)
+
+    def _released(self, identity: ObjectId, keys: Iterable[Key]) -> list[Change]:
+        """Return what removes the entities under *keys*, unless another object stands for them now.
+
+        An object made again under another name (a workload that moved to another node) may be seen
+        before the old one is missed.
+        """
+        released: list[Change] = []
+        for key in keys:
+            if self._claims.get(key, identity) == identity:
+                self._claims.pop(key, None)
+                released.append(self._ours(Remove(*key)))
+        return released
 
     def _keeps(self, obj: Object) -> bool:
         which = group_kind(obj)

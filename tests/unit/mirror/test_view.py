@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from build import workload
 from chita.api.kinds import CALICO, CHITA, CORE, RESOURCES, WATCHED, Resource
-from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Resumed
+from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Part, Resumed
 from chita.convert.entities import SETTINGS_KINDS, changes, group_kind
 from chita.convert.fabric import settings
 from chita.mirror.view import ClusterView, object_id
@@ -257,6 +257,42 @@ SPECS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+def parts(resource: Resource, items: list[Object], size: int) -> list[Batch]:
+    """Return a list of *items* in parts of *size*."""
+    if len(items) <= size:
+        return [Listed(resource, items)]
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
+    first, *middle, last = chunks
+    return [
+        Listed(resource, first, Part.FIRST),
+        *(Listed(resource, chunk, Part.MIDDLE) for chunk in middle),
+        Listed(resource, last, Part.LAST),
+    ]
+
+
+def test_an_object_under_a_new_name_keeps_its_entity() -> None:
+    """A workload that moved: its object has another name, its endpoint the same key."""
+    kind = CALICO["WorkloadEndpoint"]
+    cluster = Cluster(node="node-1")
+    old, new = (
+        obj(
+            kind,
+            f"node--{node}-k8s-web-eth0",
+            version,
+            spec={
+                "orchestrator": "k8s", "node": f"node-{node}", "pod": "web", "endpoint": "eth0",
+                "ipNetworks": [f"10.244.0.{node}/32"], "interfaceName": "cali1",
+            },
+        )
+        for node, version in ((1, 1), (2, 2))
+    )  # fmt: skip
+    cluster.take(Listed(kind, [old]), Listed(kind, [new]))
+
+    moved = cluster.workload(f"{new['metadata'].get('namespace', 'default')}/web")
+    assert moved is not None
+    assert "node-2" == moved.node
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[Batch], dict[tuple[str, str, str], Object]]:
     """Return batches as a server may send them, and the objects that are there at the end."""
@@ -279,7 +315,10 @@ def histories(draw: st.DrawFn) -> tuple[list[Batch], dict[tuple[str, str, str], 
                 if there.pop(identity, None) is None:
                     there[identity] = made
                 kept = [each for each in there.values() if each["kind"] == resource.kind]
-                batches.append(Listed(resource, draw(st.permutations(kept))))
+                if draw(st.booleans()):
+                    # A list that broke off; it is begun again.
+                    batches.append(Listed(resource, kept[:1], Part.FIRST))
+                batches += parts(resource, draw(st.permutations(kept)), draw(st.integers(1, 3)))
             case "interrupt":
                 batches.append(Interrupted(resource, "broken"))
             case _:
