@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ from chita.dataplane.nftables.nfnetlink import Nfnetlink
 from chita.dataplane.nftables.objects import TABLE
 from chita.dataplane.nftables.transaction import AddTable, DeleteTable
 from chita.lab.netns import entered, start_in
-from network_namespace import needs_root, run_inside
+from chita.rpc.client import call_cni
+from chita.rpc.messages import CniRequest
+from network_namespace import fresh_namespaces, needs_root, ping, run_inside
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
 
@@ -171,6 +174,70 @@ def _quiet(agent: AgentProcess) -> dict[str, int]:
         _let_pass(0.5)
         if one["syncs"] == agent.status()["syncs"]:
             return one
+
+
+def call(agent: AgentProcess, command: str, pod: str, netns: Path) -> dict[str, Any]:
+    """Call CNI as the shim does, for the container named as its pod; it must succeed."""
+    environment = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": pod,
+        "CNI_NETNS": str(netns),
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": "/nowhere",
+        "CNI_ARGS": f"K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod}",
+    }
+    config = {"cniVersion": "1.1.0", "name": "net", "type": "chita-cni"}
+    answer = call_cni(agent.socket, CniRequest(environment=environment, config=json.dumps(config)))
+    assert answer.status == 0, answer.output
+    found: dict[str, Any] = json.loads(answer.output) if answer.output else {}
+    return found
+
+
+def _ruleset(agent: AgentProcess) -> str:
+    return run_inside(agent.space, "nft", "list", "table", "inet", TABLE)
+
+
+def test_a_pod_comes_and_goes(agent: AgentProcess) -> None:
+    """Its policy is in the kernel when ADD returns; the API hears of it; others learn nothing old.
+
+    A restart in between knows it again and writes nothing.
+    """
+    path = "/api/v1/namespaces/default/pods"
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web"},
+        "spec": {"nodeName": NODE, "containers": [{"name": "main", "image": "x"}]},
+    }
+    with fresh_namespaces(1) as (inside,):
+        as_admin(agent.space, agent.server, "POST", path, body)
+        result = call(agent, "ADD", "web", inside)
+        address = result["ips"][0]["address"].partition("/")[0]
+        device = result["interfaces"][0]["name"]
+        try:
+            assert device in _ruleset(agent)
+            assert address in _ruleset(agent)
+            told = as_admin(agent.space, agent.server, "GET", f"{path}/web")
+            assert address == told["status"]["podIP"]
+
+            agent.wait_in_sync()
+            agent.end(signal.SIGKILL)
+            agent.start()
+            status = agent.wait_in_sync()
+            assert (1, 0) == (status["endpoints"], status["writes"])
+            ping(agent.space, address)
+        finally:
+            call(agent, "DEL", "web", inside)
+        wait_until(lambda: address not in _ruleset(agent), agent.log)
+        # A later copy of the pod that still has the address changes nothing here.
+        stale = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
+        as_admin(
+            agent.space, agent.server, "PUT", f"{path}/web/status",
+            as_admin(agent.space, agent.server, "GET", f"{path}/web") | stale,
+        )  # fmt: skip
+        _quiet(agent)
+        assert address not in _ruleset(agent)
+        as_admin(agent.space, agent.server, "DELETE", f"{path}/web")
 
 
 def test_a_deleted_or_changed_record_comes_back(agent: AgentProcess) -> None:
