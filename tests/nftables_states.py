@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from chita.desired.policy import (
     AddressSet,
+    DeniedFlows,
     EndpointPolicy,
+    FlowLogGroups,
     Match,
     PolicyRules,
     PolicyState,
@@ -113,6 +117,28 @@ STATES: dict[str, PolicyState] = {
             WEB: PolicyRules(ingress=(Rule(action=Action.ALLOW, protocol=TCP),)),
         },
         clients=CLIENTS,
+    ),
+    "flow-logs": msgspec.structs.replace(
+        situation(
+            pod(tier("security", SECURITY, end=Action.PASS), tier("default", WEB)),
+            {
+                SECURITY: PolicyRules(
+                    ingress=(
+                        Rule(action=Action.PASS, source=Match(sets=("clients",))),
+                        Rule(
+                            action=Action.DENY,
+                            source=Match(nets=(OFFICE,)),
+                            annotations=(("reason", "audit-7"),),
+                        ),
+                    )
+                ),
+                WEB: PolicyRules(ingress=(Rule(action=Action.ALLOW, protocol=TCP),)),
+            },
+            clients=CLIENTS,
+        ),
+        flow_log_groups=FlowLogGroups(ingress=1, egress=2),
+        vxlan_port=4789,
+        denied_flows=DeniedFlows.KEEP,
     ),
     "long-names": situation(
         pod(tier("t" * 253, LONG)),

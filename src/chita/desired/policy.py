@@ -7,6 +7,8 @@ equal selectors share one set. Which tables, chains and sets of the kernel expre
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from chita.model.net import Address, Cidr, Family, PortRange
@@ -107,6 +109,22 @@ class EndpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Profile names, into PolicyState.profiles; one that is missing there denies (v3 2.8)."""
 
 
+class FlowLogGroups(msgspec.Struct, frozen=True):
+    """The NFLOG groups (1 to 65535) that verdicts are told to, by direction."""
+
+    ingress: int = 1
+    egress: int = 2
+
+
+class DeniedFlows(StrEnum):
+    """What becomes of an established flow that policy no longer allows."""
+
+    END = "End"
+    """It ends; and TCP is never picked up in the middle of a flow that the kernel forgot."""
+    KEEP = "Keep"
+    """It goes on until it ends by itself, as in Calico."""
+
+
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All policy of one node. It holds nothing that its endpoints do not use."""
 
@@ -126,3 +144,11 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All pools, mesh ranges and node addresses: destinations that are never masqueraded."""
     endpoint_to_host: HostAction = HostAction.ACCEPT
     log_prefix: str = "calico-packet"
+    flow_log_groups: FlowLogGroups | None = None
+    """None: verdicts are only counted."""
+    vxlan_port: int | None = None
+    """The UDP port to which no pod may send, nor IPIP anywhere: that is the nodes' own traffic.
+
+    None: pods may.
+    """
+    denied_flows: DeniedFlows = DeniedFlows.END

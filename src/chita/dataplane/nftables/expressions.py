@@ -32,6 +32,7 @@ from chita.dataplane.nftables.objects import (
     Log,
     Lookup,
     Masquerade,
+    Nflog,
     Return,
     Rule,
     Sense,
@@ -171,7 +172,7 @@ def _statement(statement: Statement) -> bytes:
     return b"".join(_expressions(statement))
 
 
-def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, C901 - one case a statement
+def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912, C901 - one case a statement
     match statement:
         case Compare():
             return _comparison(statement)
@@ -184,9 +185,10 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, C901 - 
             mask = struct.pack("=I", sum(states))
             load = _expression("ct", number(1, REGISTER), number(2, 0))  # NFT_CT_STATE
             return [load, _mask(mask), _compare(bytes(4), _NEQ)]
-        case SynOnly():
+        case SynOnly(sense):
             # Byte 13 of the TCP header (RFC 9293 section 3.1): of SYN and RST, SYN only.
-            return [_payload(_TRANSPORT, 13, 1), _mask(b"\x06"), _compare(b"\x02", _EQ)]
+            operator = _EQ if sense is Sense.IS else _NEQ
+            return [_payload(_TRANSPORT, 13, 1), _mask(b"\x06"), _compare(b"\x02", operator)]
         case Accept() | Drop() | Return() | Jump() | Goto():
             return [_verdict(statement)]
         case VerdictLookup(field, name):
@@ -200,6 +202,9 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, C901 - 
             return [_expression("limit", *rate)]
         case Log(prefix):
             return [_expression("log", text(2, prefix))]
+        case Nflog(prefix, group):
+            # NFTA_LOG_GROUP has 16 bits.
+            return [_expression("log", attribute(1, group.to_bytes(2)), text(2, prefix))]
         case Masquerade():
             return [_expression("masq")]
         case ClampMss():

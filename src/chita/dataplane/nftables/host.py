@@ -6,6 +6,8 @@ and go as elements of two verdict maps and three sets. docs/design/nftables.md d
 
 from __future__ import annotations
 
+import msgspec
+
 from chita.dataplane.nftables.objects import (
     NFPROTO_IPV4,
     NFPROTO_IPV6,
@@ -28,7 +30,8 @@ from chita.dataplane.nftables.objects import (
     SynOnly,
     VerdictLookup,
 )
-from chita.model.net import ICMPV6, TCP, Cidr
+from chita.desired.policy import DeniedFlows, PolicyState
+from chita.model.net import ICMPV6, TCP, UDP, Cidr
 from chita.model.settings import HostAction
 
 WORKLOAD_PREFIX = "cali"
@@ -41,6 +44,8 @@ WORKLOADS = "workloads"
 SOURCES = {4: "workload-sources4", 6: "workload-sources6"}
 """Interface and address: all that a pod may send from."""
 
+IPIP = 4
+"""IPv4 in IPv4 (RFC 2003)."""
 RAW, MANGLE, FILTER = -300, -150, 0
 """Hook priorities (linux/netfilter_ipv4.h)."""
 
@@ -60,10 +65,48 @@ _IPV4, _IPV6 = Compare(Field.NFPROTO, NFPROTO_IPV4), Compare(Field.NFPROTO, NFPR
 _ICMPV6: tuple[Statement, ...] = (_IPV6, Compare(Field.L4PROTO, ICMPV6))
 
 
-def base_chains(endpoint_to_host: HostAction) -> list[Chain]:
+class HostPolicy(msgspec.Struct, frozen=True):
+    """The settings on which base chains depend."""
+
+    endpoint_to_host: HostAction = HostAction.ACCEPT
+    vxlan_port: int | None = None
+    denied_flows: DeniedFlows = DeniedFlows.END
+
+    @classmethod
+    def of(cls, state: PolicyState) -> HostPolicy:
+        """Return those of *state*."""
+        return cls(state.endpoint_to_host, state.vxlan_port, state.denied_flows)
+
+
+def base_chains(host: HostPolicy) -> list[Chain]:
     """Return the chains that are hooked, but for address translation."""
-    return [_prerouting(), _clamp_mss(), _forward_egress(), _forward_ingress(),
-            _input(endpoint_to_host), _output()]  # fmt: skip
+    return [_prerouting(), _clamp_mss(), _forward_egress(host), _forward_ingress(host),
+            _input(host), _output()]  # fmt: skip
+
+
+def _tunnelled(host: HostPolicy) -> list[Rule]:
+    """Return what stops packets in which a pod hides others, past the policy of all nodes."""
+    if host.vxlan_port is None:
+        return []
+    vxlan = (Compare(Field.L4PROTO, UDP), Compare(Field.DPORT, host.vxlan_port))
+    return [
+        Rule((_FROM_ANY, *vxlan, Counter(), Drop()), "VXLAN from a workload"),
+        Rule((_FROM_ANY, Compare(Field.L4PROTO, IPIP), Counter(), Drop()), "IPIP from a workload"),
+    ]
+
+
+def _unfinished(host: HostPolicy, workload: Compare, words: str) -> list[Rule]:
+    """Return what stops TCP in the middle of a flow that was ended.
+
+    The kernel takes such a packet of either side for the first of a new flow
+    (nf_conntrack_tcp_loose), so the side that may not be called could go on as the caller.
+    """
+    match host.denied_flows:
+        case DeniedFlows.KEEP:
+            return []
+        case DeniedFlows.END:
+            unfinished = (Compare(Field.L4PROTO, TCP), SynOnly(Sense.IS_NOT))
+            return [Rule((workload, *unfinished, Counter(), Drop()), words)]
 
 
 def _prerouting() -> Chain:
@@ -95,37 +138,42 @@ def _clamp_mss() -> Chain:
     return Chain("mangle-forward", rules, Hook(ChainType.FILTER, "forward", MANGLE))
 
 
-def _forward_egress() -> Chain:
+def _forward_egress(host: HostPolicy) -> Chain:
     """What the source pod may send. Its accept leaves the ingress chain still to come."""
     rules = (
         Rule((_ESTABLISHED, Accept())),
         Rule((_FROM_ANY, _INVALID, Counter(), Drop()), "invalid from a workload"),
+        *_tunnelled(host),
+        *_unfinished(host, _FROM_ANY, "TCP of no known flow from a workload"),
         Rule((VerdictLookup(Field.IIFNAME, FROM_WORKLOAD),)),
         Rule((_FROM_ANY, Counter(), Drop()), "from an unknown workload"),
     )
     return Chain("forward-egress", rules, Hook(ChainType.FILTER, "forward", FILTER))
 
 
-def _forward_ingress() -> Chain:
+def _forward_ingress(host: HostPolicy) -> Chain:
     """What the destination pod may receive; after egress, at the next priority."""
     rules = (
         Rule((_ESTABLISHED, Accept())),
         Rule((_TO_ANY, _INVALID, Counter(), Drop()), "invalid to a workload"),
+        *_unfinished(host, _TO_ANY, "TCP of no known flow to a workload"),
         Rule((VerdictLookup(Field.OIFNAME, TO_WORKLOAD),)),
         Rule((_TO_ANY, Counter(), Drop()), "to an unknown workload"),
     )
     return Chain("forward-ingress", rules, Hook(ChainType.FILTER, "forward", FILTER + 1))
 
 
-def _input(endpoint_to_host: HostAction) -> Chain:
+def _input(host: HostPolicy) -> Chain:
     """What a pod may send to its own host: its egress policy, then the setting decides."""
     rules = [
         Rule((Compare(Field.IIFNAME, ANY_WORKLOAD, Sense.IS_NOT), Accept())),
         Rule((*_ICMPV6, AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES), Accept())),
         Rule((_ESTABLISHED, Accept())),
         Rule((_INVALID, Counter(), Drop()), "invalid from a workload to its host"),
+        *_tunnelled(host),
+        *_unfinished(host, _FROM_ANY, "TCP of no known flow from a workload to its host"),
     ]
-    match endpoint_to_host:
+    match host.endpoint_to_host:
         case HostAction.ACCEPT:
             rules.append(Rule((VerdictLookup(Field.IIFNAME, FROM_WORKLOAD),)))
         case HostAction.DROP:

@@ -14,6 +14,8 @@ from chita.dataplane.nftables.objects import COMMENT_BYTES
 from chita.model.net import Family
 
 _MAX = 120
+_FLOW_PREFIX = 64
+"""Of Felix (calico.md 3.5); the kernel takes 127 bytes (NF_LOG_PREFIXLEN)."""
 _ILLEGAL = re.compile(r"[^A-Za-z0-9/._-]")
 _UNQUOTABLE = re.compile(r"[^ !#-\[\]-~]")
 """Not printable ASCII, or a quote or backslash: nft has no escape for them in a string."""
@@ -63,3 +65,9 @@ def comment(*words: object) -> str:
 def log_prefix(text: str) -> str:
     """Return *text* as a log prefix: a colon and a space follow it; the kernel takes 127 bytes."""
     return _UNQUOTABLE.sub("?", text)[:125] + ": "
+
+
+def flow_prefix(text: str) -> str:
+    """Return *text* as a prefix to a flow log: at most 64 bytes, the end a hash where it is cut."""
+    text = _UNQUOTABLE.sub("?", text)
+    return text if len(text) <= _FLOW_PREFIX else f"{text[: _FLOW_PREFIX - 11]}~{digest(text)}"

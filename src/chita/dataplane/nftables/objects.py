@@ -112,7 +112,9 @@ class CtStateIn(msgspec.Struct, frozen=True, tag=True):
 
 
 class SynOnly(msgspec.Struct, frozen=True, tag=True):
-    """The TCP packet opens a connection, either way: SYN set, RST not."""
+    """The TCP packet opens a connection, either way: SYN set, RST not. Or it does not."""
+
+    sense: Sense = Sense.IS
 
 
 Match = Compare | AnonymousLookup | Lookup
@@ -169,6 +171,13 @@ class Log(msgspec.Struct, frozen=True, tag=True):
     prefix: str
 
 
+class Nflog(msgspec.Struct, frozen=True, tag=True):
+    """Tell the packet's headers to whoever listens to netfilter log *group*, after *prefix*."""
+
+    prefix: str
+    group: int
+
+
 class Masquerade(msgspec.Struct, frozen=True, tag=True):
     """Give the flow the address of the interface it leaves through."""
 
@@ -192,6 +201,7 @@ Statement = (
     | Counter
     | Limit
     | Log
+    | Nflog
     | Masquerade
     | ClampMss
 )

@@ -31,13 +31,14 @@ from chita.dataplane.nftables.objects import (
     Jump,
     Limit,
     Log,
+    Nflog,
     Return,
     Rule,
     Statement,
 )
 from chita.dataplane.nftables.sets import SetIndex
 from chita.desired import policy
-from chita.desired.policy import EndpointPolicy, PolicyRules, TierPolicies
+from chita.desired.policy import EndpointPolicy, FlowLogGroups, PolicyRules, TierPolicies
 from chita.model.policy import Action, Direction
 
 LOG_LIMIT = Limit(rate_per_s=10, burst_packets=50)
@@ -77,6 +78,18 @@ class Setting(msgspec.Struct, frozen=True):
 
     sets: SetIndex
     log_prefix: str
+    flow_log_groups: FlowLogGroups | None = None
+
+    def told(self, direction: Direction, prefix: str) -> tuple[Statement, ...]:
+        """Return what tells a verdict to the flow log; nothing, while there is none.
+
+        Prefixes are those of Felix (calico.md 3.5): action, owner, direction, index, name.
+        """
+        groups = self.flow_log_groups
+        if groups is None:
+            return ()
+        group = groups.ingress if direction is Direction.INGRESS else groups.egress
+        return (Nflog(names.flow_prefix(prefix), group),)
 
 
 def passes(rules: Iterable[policy.Rule]) -> bool:
@@ -96,10 +109,11 @@ def _rules(
     body: list[Rule] = []
     blocks: list[Chain] = []
     for index, rule in enumerate(rules):
-        outcome = _outcome(rule, owner.mode, setting.log_prefix)
+        outcome = _outcome(rule, owner, index, setting)
         if outcome is None:
             continue
-        comment = names.comment(owner.key, owner.direction.lower(), index)
+        notes = [f"{key}={value}" for key, value in rule.annotations]
+        comment = names.comment(owner.key, owner.direction.lower(), index, *notes)
         for variant, conditions in enumerate(rule_conditions(rule, setting.sets)):
             if not conditions.groups or isinstance(outcome[-1], Return):
                 body += [
@@ -129,22 +143,27 @@ def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> 
     return Chain(f"block-{names.digest(key)}", (*leave, Rule(outcome)))
 
 
-def _outcome(rule: policy.Rule, mode: Mode, log_prefix: str) -> tuple[Statement, ...] | None:
+def _outcome(
+    rule: policy.Rule, owner: Owner, index: int, setting: Setting
+) -> tuple[Statement, ...] | None:
     """Return what a matching packet gets; None: the rule has no effect in the kernel."""
     if rule.http is not None:
         # Methods and paths are not known here, and an Allow must not be wider than it was written.
         return None
-    if mode is Mode.STAGED:
+    if owner.mode is Mode.STAGED:
         return None if rule.action is Action.LOG else (Counter(), Return())
+    kind = "R" if owner.mode is Mode.PROFILE else "P"
+    prefix = f"{rule.action[0]}{kind}{owner.direction[0]}{index}|{owner.key}"
+    told = setting.told(owner.direction, prefix)
     match rule.action:
         case Action.LOG:
-            return Counter(), LOG_LIMIT, Log(names.log_prefix(log_prefix))
+            return Counter(), LOG_LIMIT, Log(names.log_prefix(setting.log_prefix))
         case Action.ALLOW:
-            return Counter(), Accept()
+            return Counter(), *told, Accept()
         case Action.DENY:
-            return Counter(), Drop()
+            return Counter(), *told, Drop()
         case Action.PASS:
-            return Counter(), Return()
+            return Counter(), *told, Return()
 
 
 def tier_chain_name(tier: TierPolicies, direction: Direction) -> str:
@@ -180,7 +199,8 @@ def tier_chains(
             body.append(Rule((Jump(owner.chain),)))
     end = Return() if tier.end is Action.PASS else Drop()
     comment = names.comment("end of tier", tier.tier, direction.lower(), tier.end)
-    body.append(Rule((Counter(), end), comment))
+    prefix = f"{'P' if tier.end is Action.PASS else 'D'}P{direction[0]}|{tier.tier}"
+    body.append(Rule((Counter(), *setting.told(direction, prefix), end), comment))
     return [Chain(name, tuple(body)), *blocks]
 
 
@@ -222,7 +242,9 @@ class EndpointClass(msgspec.Struct, frozen=True):
         return f"endpoint-{_WAY[self.direction]}-{names.digest(key)}"
 
 
-def endpoint_chain(shared: EndpointClass, profiles: dict[str, PolicyRules]) -> Chain:
+def endpoint_chain(
+    shared: EndpointClass, profiles: dict[str, PolicyRules], setting: Setting
+) -> Chain:
     """Return the chain of a class: its tiers, then its profiles, then nothing is allowed."""
     body = [Rule((Jump(tier_chain_name(tier, shared.direction)),)) for tier in shared.tiers]
     for profile in shared.profiles:
@@ -234,4 +256,5 @@ def endpoint_chain(shared: EndpointClass, profiles: dict[str, PolicyRules]) -> C
         if owner.rules(profiles[profile]):
             body.append(Rule((Jump(owner.chain),)))
     comment = names.comment("no profile matched", shared.direction.lower())
-    return Chain(shared.chain, (*body, Rule((Counter(), Drop()), comment)))
+    told = setting.told(shared.direction, f"DR{shared.direction[0]}")
+    return Chain(shared.chain, (*body, Rule((Counter(), *told, Drop()), comment)))

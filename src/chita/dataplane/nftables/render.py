@@ -29,6 +29,7 @@ from chita.dataplane.nftables.objects import (
     Log,
     Lookup,
     Masquerade,
+    Nflog,
     Return,
     Rule,
     Ruleset,
@@ -140,7 +141,7 @@ def rule_comment(rule: Rule) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def statement_text(statement: Statement) -> str:  # noqa: PLR0911, C901 - one line a statement
+def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901 - one line a statement
     """Return one statement."""
     match statement:
         case Compare(field, value, sense):
@@ -152,8 +153,8 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, C901 - one li
             return f"{_concatenation(fields)} {_sense(sense)}@{name}"
         case CtStateIn(states):
             return f"ct state {','.join(state.name.lower() for state in sorted(states))}"
-        case SynOnly():
-            return "tcp flags syn / syn,rst"
+        case SynOnly(sense):
+            return f"tcp flags {_sense(sense)}syn / syn,rst"
         case VerdictLookup(field, name):
             return f"{field} vmap @{name}"
         case Jump(chain):
@@ -164,6 +165,8 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, C901 - one li
             return f"limit rate {rate_per_s}/second burst {burst_packets} packets"
         case Log(prefix):
             return f'log prefix "{prefix}"'
+        case Nflog(prefix, group):
+            return f'log prefix "{prefix}" group {group}'
         case ClampMss():
             return "tcp option maxseg size set rt mtu"
         case Accept() | Drop() | Return() | Counter() | Masquerade():

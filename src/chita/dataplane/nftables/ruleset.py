@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from chita.dataplane.nftables.closure import Closure
 from chita.dataplane.nftables.dispatch import Dispatch
-from chita.dataplane.nftables.host import base_chains
+from chita.dataplane.nftables.host import HostPolicy, base_chains
 from chita.dataplane.nftables.nat import nat_chain, nat_sets
 from chita.dataplane.nftables.objects import Chain, Ruleset, Set
 from chita.dataplane.nftables.overlay import Union, changed_keys
@@ -19,7 +19,7 @@ from chita.dataplane.nftables.policy import Setting
 from chita.dataplane.nftables.set_parts import SetParts
 from chita.dataplane.nftables.sets import ElementChange
 from chita.dataplane.nftables.units import Built, Dependency, Subject, Unit, build_unit
-from chita.desired.policy import PolicyState
+from chita.desired.policy import FlowLogGroups, PolicyState
 from chita.model.net import Cidr
 
 
@@ -41,6 +41,7 @@ class RulesetBuilder:
         self._parts = SetParts()
         self._dispatch = Dispatch()
         self._closure = Closure()
+        self._host: HostPolicy | None = None
         self._base_chains: dict[str, Chain] = {}
         self._nat_sets: dict[str, Set] = {}
         self._sets: Union[Set] = Union()
@@ -56,12 +57,12 @@ class RulesetBuilder:
         last = self._state
         if state is last:
             return self._ruleset
-        if last is not None and state.log_prefix != last.log_prefix:
+        if last is not None and _logging(state) != _logging(last):
             # Every rule that logs is another one, and that hardly ever happens.
             self._dispatch, self._closure, last = Dispatch(), Closure(), None
         self._state = state
         moved = self._parts.refresh(state.address_sets, state.port_sets)
-        setting = Setting(self._parts.index, state.log_prefix)
+        setting = Setting(self._parts.index, *_logging(state))
         changed = [Dependency(Subject.SET, name) for name in moved]
         changed += _changed(last or PolicyState(), state)
         classes = self._dispatch.refresh(state.endpoints)
@@ -75,8 +76,10 @@ class RulesetBuilder:
 
     def _assembled(self, state: PolicyState, last: PolicyState | None) -> Ruleset:
         """Return the ruleset of now; a mapping in which nothing changed is that of before."""
-        if last is None or state.endpoint_to_host is not last.endpoint_to_host:
-            base = [*base_chains(state.endpoint_to_host), nat_chain()]
+        host = HostPolicy.of(state)
+        if host != self._host:
+            self._host = host
+            base = [*base_chains(host), nat_chain()]
             self._base_chains = {chain.name: chain for chain in base}
         if last is None or _nat_inputs(state) != _nat_inputs(last):
             networks = nat_sets(state.masquerade_sources, state.cluster_networks)
@@ -88,6 +91,10 @@ class RulesetBuilder:
             maps=self._dispatch.maps,
             chains=self._chains.merged(chains),
         )
+
+
+def _logging(state: PolicyState) -> tuple[str, FlowLogGroups | None]:
+    return state.log_prefix, state.flow_log_groups
 
 
 def _nat_inputs(state: PolicyState) -> tuple[tuple[Cidr, ...], tuple[Cidr, ...]]:

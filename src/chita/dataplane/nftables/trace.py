@@ -32,6 +32,7 @@ from chita.dataplane.nftables.objects import (
     Log,
     Lookup,
     Masquerade,
+    Nflog,
     Return,
     Rule,
     Ruleset,
@@ -78,7 +79,8 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     oif: str = ""
     """Empty on the input path."""
     state: CtState = CtState.NEW
-    syn: bool = False
+    syn: bool = True
+    """Of TCP: it opens the connection, either way."""
 
 
 class Outcome(StrEnum):
@@ -95,6 +97,13 @@ class Hit(msgspec.Struct, frozen=True):
     rule: Rule
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a netfilter log group was told."""
+
+    group: int
+    prefix: str
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """The way of one packet."""
 
@@ -102,8 +111,12 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     hits: tuple[Hit, ...]
     logs: tuple[str, ...] = ()
     """Prefixes logged, in order."""
+    told: tuple[Told, ...] = ()
+    """To netfilter log groups, in order."""
     masqueraded: bool = False
     clamped: bool = False
+    read: frozenset[Field] = frozenset()
+    """The packet's fields that were looked at: others cannot have mattered."""
 
 
 def trace(ruleset: Ruleset, packet: Packet, path: Path = Path.FORWARD) -> Trace:
@@ -116,12 +129,26 @@ def trace(ruleset: Ruleset, packet: Packet, path: Path = Path.FORWARD) -> Trace:
         KeyError: a rule names a chain, set or map that is not there.
         RecursionError: jumps are nested deeper than the kernel allows.
     """
-    walk = _Walk(ruleset, packet)
-    for hook in _HOOKS[path]:
-        for chain in _base_chains(ruleset, hook):
+    return Tracer(ruleset).trace(packet, path)
+
+
+class Tracer:
+    """Traces many packets through one ruleset."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._base_chains = {
+            path: [chain for hook in hooks for chain in _base_chains(ruleset, hook)]
+            for path, hooks in _HOOKS.items()
+        }
+
+    def trace(self, packet: Packet, path: Path = Path.FORWARD) -> Trace:
+        """Return what the ruleset does with *packet*, as `trace` does."""
+        walk = _Walk(self._ruleset, packet)
+        for chain in self._base_chains[path]:
             if walk.base(chain) is Outcome.DROP:
                 return walk.result(Outcome.DROP)
-    return walk.result(Outcome.ACCEPT)
+        return walk.result(Outcome.ACCEPT)
 
 
 def _base_chains(ruleset: Ruleset, hook: str) -> list[Chain]:
@@ -142,6 +169,8 @@ class _Walk:
         self._fields = packet_fields(packet)
         self._hits: list[Hit] = []
         self._logs: list[str] = []
+        self._told: list[Told] = []
+        self._read: set[Field] = set()
         self._masqueraded = False
         self._clamped = False
 
@@ -151,6 +180,8 @@ class _Walk:
             outcome=outcome,
             hits=tuple(self._hits),
             logs=tuple(self._logs),
+            told=tuple(self._told),
+            read=frozenset(self._read),
             masqueraded=self._masqueraded,
             clamped=self._clamped,
         )
@@ -201,6 +232,8 @@ class _Walk:
                     return statement
                 case Log(prefix):
                     self._logs.append(prefix)
+                case Nflog(prefix, group):
+                    self._told.append(Told(group, prefix))
                 case Masquerade():
                     self._masqueraded = True
                 case ClampMss():
@@ -216,8 +249,8 @@ class _Walk:
         match statement:
             case CtStateIn(states):
                 return self._packet.state in states
-            case SynOnly():
-                return self._packet.protocol == TCP and self._packet.syn
+            case SynOnly(sense):
+                return self._packet.protocol == TCP and self._packet.syn is (sense is Sense.IS)
             case Compare(field, value, sense):
                 return self._holds((field,), sense, (value,))
             case AnonymousLookup(field, values, sense):
@@ -226,12 +259,14 @@ class _Walk:
                 return self._in_set(fields, self._ruleset.sets[name], sense)
 
     def _holds(self, fields: tuple[Field], sense: Sense, values: Sequence[Value]) -> bool:
+        self._read.add(fields[0])
         read = self._fields.get(fields[0])
         if read is None:
             return False
         return any(_equals(read, value) for value in values) is (sense is Sense.IS)
 
     def _in_set(self, fields: tuple[Field, ...], item: Set, sense: Sense) -> bool:
+        self._read.update(fields)
         read = tuple(self._fields.get(field) for field in fields)
         if any(value is None for value in read):
             # The kernel cannot load the field, so the rule does not match, negated or not.
@@ -239,11 +274,17 @@ class _Walk:
         key: Element = read[0] if len(read) == 1 else read  # type: ignore[assignment] # no None
         found = key in item.elements
         if not found and item.kind is SetKind.INTERVAL and not isinstance(key, tuple):
-            found = any(
-                not isinstance(element, tuple) and _equals(key, element)
-                for element in item.elements
-            )
+            found = _within(key, item)
         return found is (sense is Sense.IS)
+
+
+def _within(key: Value, item: Set) -> bool:
+    """Return whether *key* is in an interval of *item*, which may have tens of thousands."""
+    if isinstance(key, Address):
+        # One look a prefix length, however many networks there are.
+        lengths = range(key.bits, -1, -1)
+        return any(Cidr(key.family, key.value, length) in item.elements for length in lengths)
+    return any(not isinstance(each, tuple) and _equals(key, each) for each in item.elements)
 
 
 def packet_fields(packet: Packet) -> dict[Field, Value]:

@@ -70,14 +70,14 @@ def build_unit(unit: Unit, state: PolicyState, setting: Setting) -> Built:
     """Return *unit* as *state* wants it."""
     match unit:
         case EndpointClass():
-            return _build_class(unit, state)
+            return _build_class(unit, state, setting)
         case TierUnit():
             return _build_tier(unit, state, setting)
         case Owner():
             return _build_owner(unit, state, setting)
 
 
-def _build_class(unit: EndpointClass, state: PolicyState) -> Built:
+def _build_class(unit: EndpointClass, state: PolicyState, setting: Setting) -> Built:
     uses: list[Unit] = [TierUnit(unit.direction, tier) for tier in unit.tiers]
     for profile in unit.profiles:
         if profile not in state.profiles:
@@ -86,7 +86,7 @@ def _build_class(unit: EndpointClass, state: PolicyState) -> Built:
         if owner.rules(state.profiles[profile]):
             uses.append(owner)
     return Built(
-        chains=(endpoint_chain(unit, state.profiles),),
+        chains=(endpoint_chain(unit, state.profiles, setting),),
         sets=(),
         uses=tuple(uses),
         reads=frozenset(Dependency(Subject.PROFILE, profile) for profile in unit.profiles),
