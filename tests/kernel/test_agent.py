@@ -306,6 +306,18 @@ def test_an_agent_that_starts_without_an_api_keeps_what_the_kernel_holds(
     assert 0 == agent.wait_in_sync()["writes"]
 
 
+def test_a_socket_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """A mistake of the command line is a diagnostic and status 2, not a traceback."""
+    with node_with_neighbours(tmp_path) as agent:
+        agent.start("--run-dir", str(tmp_path / ("long" * 30)))
+        assert agent.process is not None
+
+        assert 2 == agent.process.wait(20)
+        said = agent.log.read_text()
+        assert "choose another path" in said
+        assert "Traceback" not in said
+
+
 def test_without_policy_no_way_is_opened(tmp_path: Path) -> None:
     """Another process owns a table of our name (NFT_TABLE_F_OWNER): our commits are refused.
 

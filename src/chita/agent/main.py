@@ -131,7 +131,11 @@ class Agent:
         self._cni: CniService | None = None
 
     async def run(self) -> None:
-        """Run every part until SIGTERM or SIGINT, or until one fails."""
+        """Run every part until SIGTERM or SIGINT, or until one fails.
+
+        Raises:
+            InputError: the socket cannot be made.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,7 +146,8 @@ class Agent:
                 async with serving(self._settings.socket, self._answer):
                     _LOG.info("agent ready", node=self._settings.node, version=chita.__version__)
                     await _raise_when(stop)
-        except* _StoppedError:
+        except BaseExceptionGroup as group:
+            _raise_failure(group)
             _LOG.info("agent stopped")
         finally:
             self._monitor.close()
@@ -266,6 +271,15 @@ async def _raise_when(stop: asyncio.Event) -> NoReturn:
     """
     await stop.wait()
     raise _StoppedError
+
+
+def _raise_failure(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise what of *group* is no order to stop; what a user can mend comes alone, for its text."""
+    _, failures = group.split(_StoppedError)
+    if failures is None:
+        return
+    first = failures.exceptions[0]
+    raise first if len(failures.exceptions) == 1 and isinstance(first, ChitaError) else failures
 
 
 def text_of(value: Any) -> str:
