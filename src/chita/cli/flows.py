@@ -39,8 +39,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     question: Question
     flow: Flow | None
     """None: the service has no endpoint to try."""
+    sender: str = ""
+    """The pod that sends, where a Deployment or the like was named."""
     backend: str = ""
-    """The pod behind the service that *flow* goes to."""
+    """The pod behind the service, or of the Deployment or the like, that *flow* goes to."""
     answer: FlowSummary
 
 
@@ -90,7 +92,7 @@ class Inquiry:
                 return self._to_service(question, sender, service)
             case End():
                 origin, address = _addresses(sender, party, question.family)
-                target = _Target(origin=origin, address=address, node=party.node)
+                target = _Target(origin=origin, address=address, node=party.node, backend=party.pod)
                 return [self._asked(question, sender, target)]
 
     def _asked(self, question: Question, sender: End, target: _Target) -> Asked:
@@ -107,7 +109,13 @@ class Inquiry:
             destination_node=target.node,
         )
         answer = summary(self.evaluator.evaluate(flow))
-        return Asked(question=question, flow=flow, backend=target.backend, answer=answer)
+        return Asked(
+            question=question,
+            flow=flow,
+            sender=sender.pod,
+            backend=target.backend,
+            answer=answer,
+        )
 
     def _to_service(self, question: Question, sender: End, service: Service) -> list[Asked]:
         families = {address.family for address in sender.addresses}

@@ -10,7 +10,10 @@ from chita.model.cluster import ClusterState
 from chita.model.net import Address
 from chita.model.service import Service
 
-FORMS = "namespace/pod, host:node, an address, or for --to a service (svc:namespace/name)"
+FORMS = (
+    "namespace/pod, namespace/deployment, host:node, an address, or for --to a service "
+    "(svc:namespace/name)"
+)
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +23,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[Address, ...]
     node: str | None = None
     """Set for a node: its address alone may be another location's too."""
+    pod: str = ""
+    """The pod that was taken, where *name* is that of a Deployment or the like."""
 
 
 class ServiceEnd(msgspec.Struct, frozen=True):
@@ -41,15 +46,21 @@ def source(world: World, text: str) -> End:
     end = _end(world, text)
     if end is not None:
         return end
+    replica = _replica(world, text)
+    if replica is not None:
+        return replica
     if "/" in text and not text.startswith("svc:"):
         raise NotFoundError(f"there is no pod {text}{_near(world.cluster, text)}")
-    raise InputError(f"'{text}' cannot send; write namespace/pod, host:node or an address")
+    raise InputError(
+        f"'{text}' cannot send; write namespace/pod, namespace/deployment, host:node or an address"
+    )
 
 
 def destination(world: World, text: str, *, namespace: str = "default") -> Party:
     """Return who *text* names as the receiver; a bare service name is one of *namespace*.
 
-    A pod wins over a service of the same name; ``svc:`` says that the service is meant.
+    A pod wins over a service of the same name, which wins over a Deployment and the like; ``svc:``
+    says that the service is meant.
 
     Raises:
         NotFoundError: there is no such pod, node or service, or it has no address.
@@ -61,6 +72,9 @@ def destination(world: World, text: str, *, namespace: str = "default") -> Party
     service = _service(world.cluster, text, namespace)
     if service is not None:
         return ServiceEnd(service)
+    replica = _replica(world, text)
+    if replica is not None:
+        return replica
     if "/" in text:
         what = "service" if text.startswith("svc:") else "pod or service"
         raise NotFoundError(
@@ -84,6 +98,27 @@ def _end(world: World, text: str) -> End | None:
     except ParseError:
         return None
     return End(name=text, addresses=(address,))
+
+
+def _replica(world: World, text: str) -> End | None:
+    """Return the first pod, by name, of the Deployment or the like that *text* names.
+
+    Raises:
+        NotFoundError: several kinds have that name, or none of its pods has an address.
+    """
+    by_kind = world.replicas.get(text)
+    if not by_kind:
+        return None
+    if len(by_kind) > 1:
+        kinds = " and ".join(sorted(by_kind))
+        pods = ", ".join(min(keys) for _, keys in sorted(by_kind.items()))
+        raise NotFoundError(f"{text} is a {kinds}; name a pod, such as {pods}")
+    ((kind, keys),) = by_kind.items()
+    for key in sorted(keys):
+        workload = world.cluster.workloads[key]
+        if workload.addresses:
+            return End(name=text, addresses=workload.addresses, pod=key)
+    raise NotFoundError(f"no pod of {kind} {text} has an address")
 
 
 def _host(cluster: ClusterState, text: str) -> End:

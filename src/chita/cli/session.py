@@ -15,7 +15,7 @@ import msgspec
 
 from chita.cli.files import read_texts
 from chita.convert.documents import Entry, WorldProblem, read_documents
-from chita.convert.world import World, cluster_from_objects, host_pods, listeners
+from chita.convert.world import World, cluster_from_objects, host_pods, listeners, replicas
 from chita.errors import InputError
 from chita.model.cluster import ClusterState
 from chita.model.validate.objects import validate
@@ -109,6 +109,7 @@ def _running_world(kubeconfig: Path | None) -> World:
             cluster=cluster,
             listeners=listeners(cluster, pods.items),
             host_pods=host_pods(pods.items),
+            replicas=replicas(cluster, pods.items),
         )
 
     return connected(kubeconfig, read)

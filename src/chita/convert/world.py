@@ -62,6 +62,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     """Protocol and number of each port that a pod's containers declare, by the endpoint's key."""
     host_pods: dict[str, str] = {}
     """The node of each pod on its host's network, by ``namespace/name``."""
+    replicas: dict[str, dict[str, tuple[str, ...]]] = {}
+    """By ``namespace/name`` of what makes pods, then by its kind: the keys of their endpoints."""
     problems: tuple[ObjectProblem, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -137,6 +139,7 @@ def cluster_from_objects(objects: Sequence[Object], *, before: ClusterState | No
         cluster=cluster,
         listeners=listeners(cluster, pods),
         host_pods=host_pods(pods),
+        replicas=replicas(cluster, pods),
         problems=tuple(found.problems),
         notices=tuple(found.notices),
     )
@@ -152,6 +155,29 @@ def listeners(
         key = f"{metadata.in_namespace}/{metadata.name}"
         if key in cluster.workloads:
             found[key] = container_ports(Field(pod)["spec"])
+    return found
+
+
+def replicas(
+    cluster: ClusterState, pods: Iterable[Object]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return which endpoints of *cluster* are replicas of what, for `World.replicas`.
+
+    A ReplicaSet that a Deployment made is told by the hash in its name, and stands for that.
+    """
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for pod in pods:
+        metadata = Metadata(Field(pod))
+        key = f"{metadata.in_namespace}/{metadata.name}"
+        owner = next(Field(pod)["metadata"]["ownerReferences"].items(), None)
+        if key not in cluster.workloads or owner is None:
+            continue
+        kind, name = owner["kind"].text(), owner["name"].text()
+        ending = f"-{metadata.labels.get('pod-template-hash')}"
+        if kind == "ReplicaSet" and name.endswith(ending):
+            kind, name = "Deployment", name.removesuffix(ending)
+        by_kind = found.setdefault(f"{metadata.in_namespace}/{name}", {})
+        by_kind[kind] = (*by_kind.get(kind, ()), key)
     return found
 
 

@@ -238,3 +238,55 @@ def test_pod_on_the_network_of_its_host(tmp_path: Path) -> None:
     of_node = json.loads(run("-f", str(pod), "--from", "host:node-3", *flow).stdout)
 
     assert of_node == {**of_pod, "from": "host:node-3"}
+
+
+DEPLOYED = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  replicas: 2
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c}]}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: db, namespace: batch}
+spec:
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: batch}
+spec:
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c}]}}
+"""
+
+
+def test_deployment_stands_for_its_first_pod(tmp_path: Path) -> None:
+    """Generated names are unfriendly; the answer says which pod was taken."""
+    path = tmp_path / "world.yaml"
+    path.write_text(DEPLOYED)
+    arguments = ["explain", "-f", str(path), "--from", "shop/web", "--to", "shop/db", "--port", "1"]
+    told = json.loads(CliRunner().invoke(root, [*arguments, "-o", "json"]).stdout)
+
+    assert "shop/db-0" == told["backend"]
+    assert told["sender"].startswith("shop/web-")
+    assert f"shop/web by {told['sender']}" in CliRunner().invoke(root, arguments).stdout
+
+
+def test_name_of_two_kinds_is_refused(tmp_path: Path) -> None:
+    """Nobody can say which is meant."""
+    path = tmp_path / "world.yaml"
+    path.write_text(DEPLOYED)
+    arguments = ["explain", "-f", str(path), "--from", "shop/web", "--to", "batch/db"]
+    result = CliRunner().invoke(root, [*arguments, "--port", "1"])
+
+    assert 2 == result.exit_code
+    assert "batch/db is a DaemonSet and StatefulSet; name a pod" in result.stderr

@@ -50,8 +50,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     source: str | None
     destination: str | None
     """The addresses tried; behind a service, its endpoint's. Null: it has no endpoint."""
+    sender: str | UnsetType = UNSET
+    """The pod that sends, where a Deployment or the like was named."""
     backend: str | None
-    """The pod behind the service."""
+    """The pod behind the service, or the one of a Deployment or the like that was named."""
     verdict: Verdict
     egress: DirectionSummary
     """With all that was looked at, unless there was no endpoint to try."""
@@ -93,6 +95,9 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     FILE holds ordinary manifests: namespaces, pods or deployments, services, policies of every
     kind. Nothing is applied. What a cluster would add (addresses, default namespaces) is added.
+
+    A Deployment, StatefulSet or DaemonSet stands for the first of its pods, by name; which one it
+    is, is said. A service of the same name is meant before it.
 
     One flow: exits 0 when it is allowed, 1 when it is denied. With --flows or --all: prints a
     list in the order of the questions and exits 0.
@@ -211,6 +216,7 @@ def _report(inquiry: Inquiry, asked: Asked) -> Report:
         protocol=protocol_name(flow.protocol) if flow else asked.question.protocol,
         source=str(flow.source) if flow else None,
         destination=str(flow.destination) if flow else None,
+        sender=asked.sender or UNSET,
         backend=asked.backend or None,
         verdict=found.verdict,
         pending=found.pending,
@@ -228,7 +234,8 @@ def _print_text(inquiry: Inquiry, asked: Asked, tried: Sequence[Asked]) -> None:
     if flow.icmp_type is None:
         what += f" {flow.destination_port}"
     to = f"{question.to} by {asked.backend}" if asked.backend else question.to
-    click.echo(f"{question.from_} ({flow.source}) -> {to} ({flow.destination}) {what}")
+    sender = f"{question.from_} by {asked.sender}" if asked.sender else question.from_
+    click.echo(f"{sender} ({flow.source}) -> {to} ({flow.destination}) {what}")
     click.echo(explanation_text(explanation(inquiry.evaluator, flow)))
     if (other := _other_family(inquiry, asked)) is not None:
         click.echo(f"IPv6 fares otherwise: {other.verdict}; ask with --family 6.")
