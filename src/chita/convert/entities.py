@@ -60,6 +60,17 @@ def _service_account(obj: Field) -> str:
     return service_account_profile(metadata.in_namespace, metadata.name)
 
 
+def _profile(obj: Field) -> str:
+    """Return the key of a Profile; one that takes another kind's name stands for nothing.
+
+    Else a Profile called ``kns.shop`` would take the profile of namespace shop away.
+    """
+    metadata = Metadata(obj)
+    if metadata.name.startswith(("kns.", "ksa.")):
+        raise obj["metadata"]["name"].error("is the name of a namespace's profile")
+    return metadata.name
+
+
 def _workload_endpoint(obj: Field) -> str:
     metadata, spec = Metadata(obj), obj["spec"]
     name = spec["pod"].text() or spec["workload"].text() or metadata.name
@@ -87,7 +98,7 @@ _KINDS: dict[tuple[str, str], _Kind] = {
     (CALICO, "GlobalNetworkSet"): _Kind(
         NetworkSet, calico.global_network_set, lambda obj: f"/{_name(obj)}"
     ),
-    (CALICO, "Profile"): _Kind(Profile, calico.profile, _name),
+    (CALICO, "Profile"): _Kind(Profile, calico.profile, _profile),
     (CALICO, "HostEndpoint"): _Kind(HostEndpoint, calico.host_endpoint, _name),
     (CALICO, "WorkloadEndpoint"): _Kind(
         WorkloadEndpoint, calico.workload_endpoint, _workload_endpoint

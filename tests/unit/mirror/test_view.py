@@ -123,6 +123,19 @@ def test_a_bad_object_is_absent_and_named() -> None:
     assert {} == cluster.view.problems
 
 
+@pytest.mark.parametrize("batch", [Changed, Deleted])
+def test_a_bad_object_takes_nothing_of_another(batch: type[Changed | Deleted]) -> None:
+    """A Profile that takes the name of a namespace's profile, against the rules, is just absent."""
+    cluster = Cluster()
+    kind = CALICO["Profile"]
+    cluster.take(Listed(CORE["Namespace"], [obj(CORE["Namespace"], "shop")]))
+
+    cluster.take(Changed(kind, obj(kind, "kns.shop", 2, spec={})))
+    cluster.take(batch(kind, obj(kind, "kns.shop", 3, spec={})))
+
+    assert {"kns.shop"} == cluster.state.profiles.keys()
+
+
 def test_a_block_whose_network_changes_leaves_nothing_behind() -> None:
     """Its key is in its spec, not in its name."""
     cluster = Cluster()
