@@ -56,6 +56,11 @@ class NftApplier:
         self._to_verify: deque[Part] = deque()
         self._verifying: tuple[Part, Iterator[bool]] | None = None
 
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """What the table holds, as far as we know; None: we do not. It never changes."""
+        return self._last
+
     def apply(self, state: PolicyState) -> Applied:
         """Make the table enforce *state*, in one transaction or none.
 
