@@ -47,9 +47,23 @@ def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) ->
         routes[block.cidr] = Blackhole(block.cidr)
     here = cluster.fabric_nodes.get(local)
     for name, path in paths.items():
+        there = cluster.fabric_nodes.get(name)
+        if path.kind is PathKind.ROUTED and here and there and not _are_neighbours(here, there):
+            # Encapsulation is Never: the network between must know the blocks, and our table says
+            # nothing of them, so that the node's own routes decide.
+            for dst in networks.get(name, ()):
+                routes.pop(dst, None)
+            continue
         for dst in networks.get(name, ()):
             routes[dst] = _route(cluster, here, local, path, dst)
     return routes
+
+
+def _are_neighbours(here: FabricNode, there: FabricNode) -> bool:
+    """Whether the two stand in one subnet, of whichever family."""
+    return any(
+        theirs.address in ours.subnet for ours in here.interfaces for theirs in there.interfaces
+    )
 
 
 def endpoint_routes(endpoints: Mapping[str, EndpointPolicy]) -> dict[Cidr, Route]:

@@ -40,6 +40,14 @@ def test_block_of_a_neighbour_on_the_same_subnet_is_routed() -> None:
     assert expected == routes(cluster, "a1")[V4]
 
 
+def test_never_encapsulated_block_beyond_the_subnet_is_left_to_the_network() -> None:
+    """Neither a route nor a blackhole of ours: the node's own routes decide."""
+    beyond = fabric_node("c1", "aws-x", "10.0.1.12")
+    cluster = hybrid(GATEWAY, beyond, encap=Encap.NEVER, blocks=[("10.244.1.0/26", "c1")])
+
+    assert V4 not in routes(cluster, "a1")
+
+
 def test_ipv6_block_over_an_ipv4_subnet_goes_through_vxlan() -> None:
     """A plain route needs a neighbour of its own family."""
     cluster = hybrid(GATEWAY, BEHIND, encap=Encap.CROSS_SUBNET, blocks=[(str(V6), "a2")])
