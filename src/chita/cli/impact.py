@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from chita.cli.flows import Inquiry, Question, matrix
+from chita.cli.flow_changes import FlowChange, flow_changes
+from chita.cli.flows import Inquiry
 from chita.compute.flow import Verdict
-from chita.compute.policy import policy_state
+from chita.compute.policy import policy_state, resolve_policy
+from chita.compute.rules import resolve_rules
+from chita.compute.wording import set_words
 from chita.convert.world import World
 from chita.desired.policy import PolicyState
+from chita.model.cluster import ClusterState
 
 
-class FlowChange(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """A flow whose verdict a change turns round."""
+class SetChange(msgspec.Struct, frozen=True, kw_only=True, rename={"set_": "set"}):
+    """An address or port set that some node holds and that comes, goes or changes."""
 
-    from_: str
-    to: str
-    port: int | None
-    protocol: str | int
-    family: int | None
+    set_: str
+    """Its name: the selector's uid, or the service's name."""
+    of: str
+    """What fills it: a selector, with a port's name where it is a set of ports, or a service."""
+    added: int
+    """Elements that come: addresses, networks, or ports of addresses."""
+    removed: int
 
 
 class NodeChange(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,23 +47,24 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     policies_added: tuple[str, ...]
     policies_changed: tuple[str, ...]
     policies_removed: tuple[str, ...]
+    sets: tuple[SetChange, ...]
     nodes: tuple[NodeChange, ...]
     """Only those whose ruleset changes."""
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing would change."""
-        return not (self.newly_allowed or self.newly_denied or self.nodes) and not (
+        return not (self.newly_allowed or self.newly_denied or self.nodes or self.sets) and not (
             self.policies_added or self.policies_changed or self.policies_removed
         )
 
 
 def impact(before: World, after: World) -> Impact:
-    """Return what differs in *after*: verdicts, policies, and each node's part of the ruleset.
+    """Return what differs in *after*: verdicts, policies, sets, and each node's part of them.
 
     Flows are those of `matrix` between pods that both worlds have.
     """
-    allowed, denied = _flow_changes(before, after)
+    flows = list(flow_changes(Inquiry(before), Inquiry(after)))
     old, new = before.cluster.policies, after.cluster.policies
     names = sorted(before.cluster.nodes.keys() | after.cluster.nodes.keys())
     states = [
@@ -65,38 +72,49 @@ def impact(before: World, after: World) -> Impact:
         for name in names
     ]
     return Impact(
-        newly_allowed=tuple(allowed),
-        newly_denied=tuple(denied),
+        newly_allowed=tuple([flow for verdict, flow in flows if verdict is Verdict.ALLOW]),
+        newly_denied=tuple([flow for verdict, flow in flows if verdict is Verdict.DENY]),
         policies_added=tuple(sorted(new.keys() - old.keys())),
         policies_changed=tuple(sorted(k for k in new.keys() & old.keys() if new[k] != old[k])),
         policies_removed=tuple(sorted(old.keys() - new.keys())),
+        sets=tuple(_sets(before.cluster, after.cluster, [state[1:] for state in states])),
         nodes=tuple([_node(name, was, is_) for name, was, is_ in states if was != is_]),
     )
 
 
-def _flow_changes(before: World, after: World) -> tuple[list[FlowChange], list[FlowChange]]:
-    was, is_ = Inquiry(before), Inquiry(after)
-    allowed: list[FlowChange] = []
-    denied: list[FlowChange] = []
-    for question in matrix(is_):
-        if not _is_asked(question, before):
-            continue
-        old, new = was.ask(question).verdict, is_.ask(question).verdict
-        if old is not new:
-            change = FlowChange(
-                question.from_, question.to, question.port, question.protocol, question.family
+def _sets(
+    before: ClusterState, after: ClusterState, states: Sequence[tuple[PolicyState, PolicyState]]
+) -> Iterator[SetChange]:
+    """Yield the sets that differ on any node: a set is the same wherever it is held."""
+    was: dict[str, frozenset[object]] = {}
+    is_: dict[str, frozenset[object]] = {}
+    for old, new in states:
+        was |= _elements(old)
+        is_ |= _elements(new)
+    words = _words(before) | _words(after)
+    for name in sorted(was.keys() | is_.keys(), key=lambda name: (words[name], name)):
+        old_elements, new_elements = was.get(name, frozenset()), is_.get(name, frozenset())
+        if old_elements != new_elements or (name in was) is not (name in is_):
+            yield SetChange(
+                set_=name,
+                of=words[name],
+                added=len(new_elements - old_elements),
+                removed=len(old_elements - new_elements),
             )
-            (allowed if new is Verdict.ALLOW else denied).append(change)
-    return allowed, denied
 
 
-def _is_asked(question: Question, world: World) -> bool:
-    """Whether both ends are in *world* with an address of the question's family."""
-    for name in (question.from_, question.to):
-        endpoint = world.cluster.workloads.get(name)
-        if endpoint is None or question.family not in {a.family for a in endpoint.addresses}:
-            return False
-    return True
+def _elements(state: PolicyState) -> dict[str, frozenset[object]]:
+    elements: dict[str, frozenset[object]] = dict(state.port_sets)
+    for name, each in state.address_sets.items():
+        elements[name] = frozenset[object](each.addresses | each.networks)
+    return elements
+
+
+def _words(cluster: ClusterState) -> dict[str, str]:
+    """Return what fills each set that rules of *cluster* may name."""
+    resolved = [resolve_policy(policy) for policy in cluster.policies.values()]
+    resolved += [resolve_rules(each.ingress, each.egress) for each in cluster.profiles.values()]
+    return {name: set_words(source) for each in resolved for name, source in each.sets.items()}
 
 
 def _node(name: str, was: PolicyState, is_: PolicyState) -> NodeChange:

@@ -15,9 +15,10 @@ import msgspec
 
 from chita.cli.files import read_texts
 from chita.convert.documents import Entry, WorldProblem, read_documents
+from chita.convert.entities import changes, removals
 from chita.convert.world import World, cluster_from_objects, host_pods, listeners, replicas
 from chita.errors import InputError
-from chita.model.cluster import ClusterState
+from chita.model.cluster import Change, ClusterState, fold
 from chita.model.validate.objects import validate
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -134,6 +135,25 @@ def world_of(documents: Documents, *, before: ClusterState | None = None) -> Wor
         if notice.kind not in _EXPECTED:
             click.echo(f"note: {notice.kind} {notice.name}: {notice.message}", err=True)
     return world
+
+
+def changed_world(world: World, changed: Documents, gone: Documents) -> World:
+    """Return *world* with the objects of *changed* put and those of *gone* taken away.
+
+    What a cluster would derive of them (pods of a Deployment, addresses) is not there yet; what is
+    wrong with them is reported.
+    """
+    found: list[Change] = []
+    problems = [*changed.problems, *gone.problems]
+    for entry in changed.entries:
+        made, wrong = changes(entry.raw)
+        found += made
+        problems += [entry.problem(each.field, each.message) for each in wrong]
+    for entry in gone.entries:
+        found += removals(entry.raw)
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+    return msgspec.structs.replace(world, cluster=fold(world.cluster, found))
 
 
 _EXPECTED = frozenset({"Node", "Namespace", "ServiceAccount"})

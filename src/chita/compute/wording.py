@@ -27,6 +27,13 @@ from chita.compute.flow import (
     WorkloadParty,
 )
 from chita.compute.matching import End, Field, Packet
+from chita.compute.rules import (
+    Selected,
+    SelectedPorts,
+    ServiceAddresses,
+    ServicePorts,
+    SetSource,
+)
 from chita.model.net import Address, protocol_name
 from chita.model.policy import Action, EntityRule, IcmpMatch, Rule
 from chita.model.selector import Selector, and_, canonical, mentioned_keys, not_
@@ -75,6 +82,20 @@ def why(decision: Decision) -> str:  # noqa: C901, PLR0911 - a case a decision
             return f"nothing is enforced at node {node} yet"
         case NotApplicable(party):
             return f"nothing is enforced at {party_name(party)}"
+
+
+def set_words(source: SetSource) -> str:
+    """Return what fills the set of *source*."""
+    match source:
+        case Selected(selector):
+            return canonical(selector)
+        case SelectedPorts(selector, protocol, port):
+            kind = "any protocol" if protocol is None else protocol_name(protocol)
+            return f"{canonical(selector)}, port {port} of {kind}"
+        case ServicePorts(service):
+            return f"ports of service {service.namespace}/{service.name}"
+        case ServiceAddresses(service):
+            return f"addresses of service {service.namespace}/{service.name}"
 
 
 def party_name(party: Party) -> str:

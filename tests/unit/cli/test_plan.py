@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from chita.cli.impact import impact
 from chita.cli.main import root
+from chita.cli.session import changed_world, read_entries, world_of
 from goldens import GOLDEN, assert_golden
 
 WORLD = str(GOLDEN / "cli/shop.yaml")
@@ -84,3 +87,29 @@ def test_version() -> None:
     found = json.loads(run("version", "-o", "json").stdout)
 
     assert {"chita", "python", "kernel"} == found.keys()
+
+
+def test_change_to_a_world_that_runs(isolate: str) -> None:
+    """Without files for the world its state is changed, not its objects: the effect is the same."""
+    documents = read_entries([WORLD])
+    before = world_of(documents)
+    after = changed_world(before, read_entries([isolate]), read_entries([]))
+    back = changed_world(after, read_entries([]), read_entries([isolate]))
+    there = json.loads(run("plan", "-f", WORLD, "--change", isolate, "-o", "json").stdout)
+    found = impact(before, after)
+
+    assert there == json.loads(msgspec.json.encode(found))
+    assert found.newly_denied == impact(after, back).newly_allowed
+    assert impact(before, back).is_nothing
+
+
+def test_sets_that_a_change_brings(tmp_path: Path) -> None:
+    """Each with what fills it and how much comes."""
+    path = tmp_path / "change.yaml"
+    path.write_text(
+        ISOLATE.rstrip().removesuffix("}") + ", ingress: [{from: [{podSelector: {}}]}]}\n"
+    )
+    (change,) = json.loads(run("plan", "-f", WORLD, "-f", str(path), "-o", "json").stdout)["sets"]
+
+    assert 'projectcalico.org/namespace == "shop"' in change["of"]
+    assert (4, 0) == (change["added"], change["removed"])

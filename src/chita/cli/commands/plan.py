@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 
-from chita.cli.impact import FlowChange, Impact, impact
+from chita.cli.flow_changes import FlowChange
+from chita.cli.impact import Impact, impact
 from chita.cli.output import Output, output_option, print_json
-from chita.cli.session import Documents, filename_option, read_entries, world_of
+from chita.cli.session import (
+    Documents,
+    changed_world,
+    load_world,
+    read_entries,
+    world_of,
+    world_options,
+)
 from chita.convert.documents import Entry
 from chita.convert.entities import group_kind
 
 
 @click.command()
-@filename_option
+@world_options
+@click.option(
+    "--change",
+    "changes",
+    multiple=True,
+    metavar="FILE",
+    help="Objects to put, over those of the same kind and name; may be repeated.",
+)
 @click.option(
     "--delete",
     "deletions",
@@ -24,28 +40,43 @@ from chita.convert.entities import group_kind
     help="Objects to take away, by kind and name; may be repeated.",
 )
 @output_option
-def plan(filenames: Sequence[str], deletions: Sequence[str], output: Output) -> None:
-    r"""Show what a change would do: flows, policies and nodes; change nothing.
+def plan(
+    filenames: Sequence[str],
+    kubeconfig: Path | None,
+    changes: Sequence[str],
+    deletions: Sequence[str],
+    output: Output,
+) -> None:
+    r"""Show what a change would do: flows, policies, sets and nodes; change nothing.
 
-    The first FILE is the world as it is; every further one is applied to it: an object of the
-    same kind, namespace and name is replaced, others are added.
+    The first -f is the world as it is, every further one a change to it, as with --change.
+    Without -f the change is to the running cluster.
 
-    Exits 0 when nothing would change, 1 when something would.
+    Exits 0 when nothing would change, 1 when something would, 2 when a file cannot be read.
+    With -o json: an object of the lists newlyAllowed and newlyDenied (from, to, port, protocol,
+    family), policiesAdded, policiesChanged, policiesRemoved (keys), sets (set, of, added,
+    removed) and nodes (node, setsChanged, policiesChanged, endpointsChanged).
 
     \b
     Example:
         chita plan -f world.yaml -f new-policy.yaml
         chita plan -f world.yaml --delete old-policy.yaml -o json
+        chita plan --change new-policy.yaml
     """
-    if len(filenames) + len(deletions) < 2:
-        raise click.UsageError(
-            "name the world and a change: -f WORLD -f CHANGE, or --delete CHANGE"
-        )
-    documents = read_entries(filenames[:1])
-    before = world_of(documents)
-    changed = read_entries(filenames[1:])
+    changed = read_entries([*filenames[1:], *changes])
     gone = read_entries(deletions)
-    after = world_of(_applied(documents, changed, gone), before=before.cluster)
+    if len(filenames) + len(changes) + len(deletions) < 1 + bool(filenames):
+        raise click.UsageError(
+            "name the world and a change: -f WORLD -f CHANGE, or --change or --delete FILE; "
+            "without -f it is one to the running cluster"
+        )
+    if filenames:
+        documents = read_entries(filenames[:1])
+        before = world_of(documents)
+        after = world_of(_applied(documents, changed, gone), before=before.cluster)
+    else:
+        before = load_world((), kubeconfig)
+        after = changed_world(before, changed, gone)
     found = impact(before, after)
     match output:
         case Output.JSON:
@@ -87,6 +118,8 @@ def _print_text(found: Impact) -> None:
     for word, flows in (("allowed", found.newly_allowed), ("denied", found.newly_denied)):
         for flow in flows:
             click.echo(f"newly {word}: {_flow(flow)}")
+    for each in found.sets:
+        click.echo(f"set {each.of}: {each.added} added, {each.removed} removed")
     for node in found.nodes:
         click.echo(
             f"node {node.node}: {node.endpoints_changed} endpoints, "
