@@ -12,7 +12,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,8 +53,18 @@ def _enter(descriptor: int) -> None:
 class World:
     """Namespaces with sockets that send and capture, by the node's interface to each."""
 
-    def __init__(self, node: Path, places: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        node: Path,
+        places: Mapping[str, Path],
+        place: Callable[[Address], str] = place,
+        targets: Mapping[str, Address] | None = None,
+    ) -> None:
         self.node = node
+        self._place = place
+        """Which place has an address."""
+        self._targets = targets or {name: ADDRESSES[name][4][0] for name in places}
+        """An IPv4 address of each place."""
         self.places = places
         self._senders: dict[str, dict[int, socket.socket]] = {}
         self._captures: dict[str, socket.socket] = {}
@@ -83,7 +93,7 @@ class World:
         places. *expected* only says what is worth waiting for.
         """
         for number, flow in flows.items():
-            self.send(place(flow.source), number, flow)
+            self.send(self._place(flow.source), number, flow)
         return self.collect(flows, expected, unknown=unknown)
 
     def collect(
@@ -97,7 +107,7 @@ class World:
         end = max(flows, default=0) + 1
         ended = [name for name in self.places if name not in unknown]
         for name in ended:
-            target = ADDRESSES[name][4][0]
+            target = self._targets[name]
             last = Flow(source=NODE[4], destination=target, protocol=UDP, destination_port=9)
             self._host[4].sendto(build_packet(last, end), _to(target))
         seen: dict[str, set[int]] = {name: set() for name in self.places}
@@ -110,7 +120,9 @@ class World:
                 break
         assert all(end in seen[name] for name in ended), "the node cannot reach its own pods"
         return frozenset(
-            number for number, flow in flows.items() if number in seen[place(flow.destination)]
+            number
+            for number, flow in flows.items()
+            if number in seen[self._place(flow.destination)]
         )
 
     @contextmanager
@@ -137,12 +149,7 @@ def world() -> Iterator[World]:
     """Yield a fresh world without any policy."""
     with fresh_namespaces(4) as (node, pod_a, pod_b, outside):
         places = {POD_A: pod_a, POD_B: pod_b, OUTSIDE: outside}
-        with inside(node):
-            for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-                Path(f"/proc/sys/net/{path}").write_text("1")
-            for name in ("all", "default"):
-                Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("0")
-        _batch(node, *[f"addr add {address} dev lo" for address in NODE.values()])
+        forward(node)
         for interface, namespace in places.items():
             _connect(node, interface, namespace)
         built = World(node, places)
@@ -153,8 +160,24 @@ def world() -> Iterator[World]:
 
 
 def _connect(node: Path, interface: str, namespace: Path) -> None:
+    addresses = [*ADDRESSES[interface][4], *ADDRESSES[interface][6]]
+    connect(node, interface, namespace, _MACS[interface], addresses)
+
+
+def forward(node: Path) -> None:
+    """Let *node* forward, and be somebody."""
+    with inside(node):
+        for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            Path(f"/proc/sys/net/{path}").write_text("1")
+        for name in ("all", "default"):
+            Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("0")
+    _batch(node, *[f"addr add {address} dev lo" for address in NODE.values()])
+
+
+def connect(
+    node: Path, interface: str, namespace: Path, mac: str, addresses: Sequence[Address]
+) -> None:
     """Join *namespace* to *node* by *interface*, as a pod is: a route for each address."""
-    mac, addresses = _MACS[interface], [*ADDRESSES[interface][4], *ADDRESSES[interface][6]]
     _batch(
         node,
         f"link add {interface} address {_NODE_MAC} type veth "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from socket import AF_INET, AF_INET6
@@ -82,6 +83,8 @@ class Conntrack:
             for answer in self._socket.dump(_CT_GET, body, what="list connections"):
                 if packed.isdisjoint(_packed_ends(answer, 4 if family == 4 else 16)):
                     continue
+                # Let other threads in: each connection may take 0.1 ms to decide about.
+                time.sleep(0)
                 values = dict(attributes(answer, _NFGENMSG.size))
                 if ends(_connection(values)):
                     count += self._delete(family, values)

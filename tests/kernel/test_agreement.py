@@ -1,0 +1,155 @@
+"""One decision three times: `evaluate`, the tracer on the rendered ruleset, and the kernel.
+
+Clusters are drawn with every field; each flow between pods of two nodes and the outside is a real
+first packet. CHITA_AGREEMENT_EXAMPLES asks for more clusters than the few of an ordinary run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import product
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+
+from chita.compute.evaluate import Evaluator
+from chita.compute.flow import Flow, Verdict
+from chita.compute.policy import policy_state
+from chita.dataplane.nftables.applier import NftApplier
+from chita.dataplane.nftables.ruleset import policy_ruleset
+from chita.dataplane.nftables.table import KernelTable
+from chita.dataplane.nftables.trace import Outcome, Packet, Tracer
+from chita.model.cluster import ClusterState
+from chita.model.endpoint import interface_name
+from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address
+from network_namespace import fresh_namespaces, needs_root
+from nftables_world import World, connect, forward, inside
+from strategies import OUTSIDE, POD_ADDRESSES, PODS, clusters
+from world_file import world_file
+
+pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
+EXAMPLES = int(os.environ.get("CHITA_AGREEMENT_EXAMPLES", "12"))
+NODE, WAN = "node-1", "wan0"
+LOCAL = PODS[:4]
+INTERFACES = {key: interface_name(*key.split("/")) for key in LOCAL}
+BEHIND_WAN = [
+    address
+    for family in (4, 6)
+    for address in (*POD_ADDRESSES[family][len(LOCAL) : len(PODS)], *OUTSIDE[family])
+]
+PLACES: dict[Address, str] = {
+    POD_ADDRESSES[family][PODS.index(key)]: interface
+    for family in (4, 6)
+    for key, interface in INTERFACES.items()
+} | dict.fromkeys(BEHIND_WAN, WAN)
+
+
+def all_flows() -> Iterator[Flow]:
+    """Yield a first packet of each kind between every two places of which one is a pod here."""
+    for source, destination in product(PLACES, repeat=2):
+        if source.family != destination.family or PLACES[source] == PLACES[destination]:
+            continue
+        for protocol, port in product((TCP, UDP), (53, 80, 8080)):
+            # No source port is another's destination: no flow answers another.
+            yield Flow(source=source, destination=destination, protocol=protocol,
+                       source_port=1024 + port, destination_port=port)  # fmt: skip
+        echo, kind = (ICMP, 8) if source.family == 4 else (ICMPV6, 128)
+        yield Flow(source=source, destination=destination, protocol=echo, source_port=0,
+                   icmp_type=kind, icmp_code=0)  # fmt: skip
+
+
+FLOWS = dict(enumerate(all_flows()))
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[World]:
+    names = [*INTERFACES.values(), WAN]
+    with fresh_namespaces(len(names) + 1) as (router, *spaces):
+        forward(router)
+        places = dict(zip(names, spaces, strict=True))
+        for number, (name, space) in enumerate(places.items()):
+            addresses = [address for address, where in PLACES.items() if where == name]
+            connect(router, name, space, f"02:00:00:00:00:{number:02x}", addresses)
+        targets = {where: each for each, where in PLACES.items() if each.family == 4}
+        built = World(router, places, PLACES.__getitem__, targets)
+        yield built
+        built.close()
+
+
+def on_fixed_nodes(cluster: ClusterState) -> ClusterState:
+    """Return *cluster* with its pods where the namespaces are."""
+    workloads = {
+        key: msgspec.structs.replace(pod, node=NODE if key in LOCAL else "node-2")
+        for key, pod in cluster.workloads.items()
+    }
+    return msgspec.structs.replace(cluster, workloads=workloads)
+
+
+def traced(tracer: Tracer, flow: Flow) -> bool:
+    """Return whether the ruleset lets *flow* through the node."""
+    packet = Packet(
+        source=flow.source,
+        destination=flow.destination,
+        protocol=flow.protocol,
+        source_port=flow.source_port,
+        destination_port=flow.destination_port,
+        icmp_type=flow.icmp_type or 0,
+        icmp_code=flow.icmp_code or 0,
+        iif=PLACES[flow.source],
+        oif=PLACES[flow.destination],
+    )
+    return tracer.trace(packet).outcome is Outcome.ACCEPT
+
+
+def allowed_here(evaluator: Evaluator, cluster: ClusterState, flow: Flow) -> bool:
+    """Return whether the ends of *flow* that are pods of this node allow it.
+
+    An address whose pod does not exist is an interface that nobody knows: nothing passes there.
+    """
+    verdict = evaluator.evaluate(flow)
+    here = {
+        address: key
+        for key in LOCAL
+        for address in (POD_ADDRESSES[4][PODS.index(key)], POD_ADDRESSES[6][PODS.index(key)])
+    }
+    for address, own in ((flow.source, verdict.egress), (flow.destination, verdict.ingress)):
+        key = here.get(address)
+        if key is None:
+            continue
+        if key not in cluster.workloads or own.action is not Verdict.ALLOW:
+            return False
+    return True
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+@given(drawn=clusters())
+def test_evaluate_the_ruleset_and_the_kernel_agree(node: World, drawn: ClusterState) -> None:
+    cluster = on_fixed_nodes(drawn)
+    state = policy_state(cluster, NODE)
+    evaluator, tracer = Evaluator(cluster), Tracer(policy_ruleset(state))
+    expected = frozenset(
+        number for number, flow in FLOWS.items() if allowed_here(evaluator, cluster, flow)
+    )
+    by_trace = frozenset(number for number, flow in FLOWS.items() if traced(tracer, flow))
+    with inside(node.node):
+        table = KernelTable()
+        NftApplier(table).apply(state)
+        table.close()
+    unknown = frozenset(INTERFACES.values()) - state.endpoints.keys()
+    arrived = node.arrivals(FLOWS, expected, unknown=unknown)
+    if not expected == by_trace == arrived:
+        note(f"ask `chita explain -f` about it:\n{world_file(cluster)}")
+
+    assert [] == [FLOWS[number] for number in sorted(expected ^ by_trace)][:3], "by the tracer"
+    assert [] == [FLOWS[number] for number in sorted(expected ^ arrived)][:3], "by the kernel"
