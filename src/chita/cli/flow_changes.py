@@ -31,10 +31,7 @@ def flow_changes(was: Inquiry, is_: Inquiry) -> Iterator[tuple[Verdict, FlowChan
 
     They are between pods that both worlds have.
     """
-    touched = _touched(was, is_)
-    for question in matrix(is_):
-        if touched is not None and not {question.from_, question.to} & touched:
-            continue
+    for question in matrix(is_, touching=_touched(was, is_)):
         if not _is_asked(question, was):
             continue
         old, new = was.ask(question).verdict, is_.ask(question).verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -163,22 +163,26 @@ def decisive(asked: Sequence[Asked]) -> Asked:
     return next((each for each in asked if each.answer.verdict is Verdict.DENY), asked[0])
 
 
-def matrix(inquiry: Inquiry) -> Iterator[Question]:
-    """Yield every flow between two pods to a port that the receiver declares, both families."""
-    workloads = inquiry.cluster.workloads
-    for receiver in sorted(workloads):
+def matrix(inquiry: Inquiry, *, touching: Collection[str] | None = None) -> Iterator[Question]:
+    """Yield every flow between two pods to a port that the receiver declares, both families.
+
+    With *touching* only those that one of these pods sends or receives.
+    """
+    families = {
+        key: frozenset([address.family for address in each.addresses])
+        for key, each in inquiry.cluster.workloads.items()
+    }
+    everybody = sorted(families)
+    touched = everybody if touching is None else sorted(families.keys() & touching)
+    for receiver in everybody:
+        is_touched = touching is None or receiver in touching
         for protocol, port in inquiry.listeners.get(receiver, ()):
-            for sender in sorted(workloads):
-                common = {a.family for a in workloads[receiver].addresses} & {
-                    a.family for a in workloads[sender].addresses
-                }
+            name = protocol_name(protocol)
+            for sender in everybody if is_touched else touched:
+                common = families[receiver] & families[sender]
                 for family in sorted(common) if sender != receiver else ():
                     yield Question(
-                        from_=sender,
-                        to=receiver,
-                        port=port,
-                        protocol=protocol_name(protocol),
-                        family=family,
+                        from_=sender, to=receiver, port=port, protocol=name, family=family
                     )
 
 
