@@ -15,7 +15,9 @@ from strategies import changes, clusters
 
 
 def inquiry(cluster: ClusterState) -> Inquiry:
-    listeners = dict.fromkeys(cluster.workloads, ((TCP, 80), (UDP, 53)))
+    listeners: dict[str, tuple[tuple[int, int], ...]] = {
+        key: ((TCP, 80), (UDP, 53)) for key in cluster.workloads
+    }
     return Inquiry(World(cluster=cluster, listeners=listeners))
 
 
