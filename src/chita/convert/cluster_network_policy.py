@@ -103,7 +103,8 @@ def priority_of(priority: Field) -> int:
 def _fail_closed(rule: Field) -> tuple[list[dict[str, Any]], str]:
     """Return what stands in for *rule*, which means nothing, and that in words."""
     action = rule.value.get("action") if isinstance(rule.value, Mapping) else None
-    if action in {"Deny", "Pass"}:
+    # A tuple, because a list given for an action has no hash.
+    if action in ("Deny", "Pass"):
         deny = {"action": "Deny", "source": {}, "destination": {}}
         return [deny], "a Deny of everything stands in its place"
     return [], "the rule is left out"

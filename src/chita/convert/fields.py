@@ -13,6 +13,7 @@ from sys import intern
 from typing import Any, TypeVar
 
 from chita.errors import ConvertError, ParseError
+from chita.model.names import is_unicode
 from chita.model.net import Address, Cidr
 from chita.model.selector import Selector, parse_selector
 
@@ -78,6 +79,8 @@ class Field:
             return default
         if not isinstance(self.value, str):
             raise self.error(f"must be text in quotes, not {_shown(self.value)}")
+        if not (self.value.isascii() or is_unicode(self.value)):
+            raise self.error("must be text that UTF-8 can hold")
         return self.value
 
     def required(self) -> str:
@@ -92,13 +95,18 @@ class Field:
         return tuple([item.text() for item in self.items()])
 
     def texts_by_key(self) -> dict[str, str]:
-        """Return a map of texts, such as labels; empty when unset."""
+        """Return a map of texts, such as labels; empty when unset.
+
+        A null in it is the empty text, as it is to Kubernetes.
+        """
         texts = self.map()
         for key, value in texts.items():
-            if not isinstance(value, str):
+            if not isinstance(value, str) and value is not None:
                 path = f"{self.path}[{key}]"
                 raise ConvertError(f"must be text in quotes, not {_shown(value)}", field=path)
-        return dict(texts)
+            if value and not (value.isascii() or is_unicode(value)):
+                raise ConvertError("must be text that UTF-8 can hold", field=f"{self.path}.{key}")
+        return {key: value or "" for key, value in texts.items()}
 
     def integer(self, default: int, *, low: int, high: int) -> int:
         """Return it as a whole number from *low* to *high*, or *default* when unset."""

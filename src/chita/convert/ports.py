@@ -14,6 +14,8 @@ V3Port = int | str
 PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 """What the v3 API takes for a port's name."""
 
+_NUMBERS = re.compile(r"[0-9]+(-[0-9]+)?")
+
 ANY_PROTOCOL = ""
 """The key of rules that name no protocol."""
 
@@ -74,6 +76,15 @@ def port_range(first: Field, last: Field) -> V3Port:
     if high < low:
         raise last.error(f"{high} is less than the first port {low}")
     return _written(PortRange(low, high))
+
+
+def is_port_name(value: object) -> bool:
+    """Whether the v3 API takes *value* for a port's name; ``80-90`` is a range written wrong."""
+    return (
+        isinstance(value, str)
+        and PORT_NAME.fullmatch(value) is not None
+        and _NUMBERS.fullmatch(value) is None
+    )
 
 
 def port_name(field: Field) -> str:

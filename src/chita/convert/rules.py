@@ -6,10 +6,11 @@ the shape of the selector, because a selector's identity names its address set.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from chita.convert.fields import Field
-from chita.convert.ports import PORT_NAME
+from chita.convert.ports import is_port_name
 from chita.errors import ConvertError, ParseError
 from chita.model.labels import NAMESPACE, NAMESPACE_PREFIX, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX
 from chita.model.net import (
@@ -59,6 +60,7 @@ _PORTS = ("ports", "notPorts")
 _NOT_WITH_SERVICES = (
     "nets", "notNets", "selector", "notSelector", "namespaceSelector", "serviceAccounts",
 )  # fmt: skip
+_HTTP_PATH = re.compile("/[^?# ]*")
 _ANYTHING = EntityRule()
 _FAMILIES: dict[int, Family] = {4: 4, 6: 6}
 _ICMP_FAMILY: dict[int, Family] = {ICMP: 4, ICMPV6: 6}
@@ -89,7 +91,8 @@ def rules_fail_closed(
         except ConvertError as error:
             effect = "the rule is left out"
             action = item.value.get("action") if isinstance(item.value, Mapping) else None
-            if action not in {"Allow", "Log"}:
+            # A tuple, because a list given for an action has no hash.
+            if action not in ("Allow", "Log"):
                 good.append(Rule(action=Action.DENY))
                 effect = "a Deny of everything stands in its place"
             problems.append(Problem(error.field, f"{error.message}; {effect}"))
@@ -103,6 +106,7 @@ def _rule(field: Field, namespace: str, direction: Direction) -> Rule:
     source = _entity_rule(field["source"], namespace, protocol)
     destination = _entity_rule(field["destination"], namespace, protocol)
     _check_services(field, direction)
+    field["metadata"].only("annotations")
     annotations = field["metadata"]["annotations"].texts_by_key()
     return Rule(
         action=action,
@@ -194,7 +198,7 @@ def _service_accounts(field: Field) -> Selector | None:
     selector = endpoint_selector(field["selector"])
     if selector is not None:
         selector = with_prefix(selector, SERVICE_ACCOUNT_PREFIX)
-    names = field["names"].texts()
+    names = [item.required() for item in field["names"].items()]
     return _both(selector, in_(SERVICE_ACCOUNT, names) if names else None)
 
 
@@ -277,9 +281,11 @@ def _ports(field: Field, protocol: int | None) -> tuple[tuple[PortRange, ...], t
         try:
             numeric.append(PortRange.parse(_port_text(item)))
         except ParseError as error:
-            if not PORT_NAME.fullmatch(str(item.value)) or str(item.value).isdigit():
+            if not is_port_name(item.value):
                 raise item.error(str(error)) from error
             names.append(str(item.value))
+            if protocol is not None and protocol not in PORT_PROTOCOLS:
+                raise item.error("a port needs protocol TCP, UDP or SCTP") from None
             continue
         if protocol not in PORT_PROTOCOLS:
             raise item.error("a port number needs protocol TCP, UDP or SCTP")
@@ -358,8 +364,14 @@ def _http(
         exact, prefix = item["exact"].text(), item["prefix"].text()
         if bool(exact) == bool(prefix):
             raise item.error("must have exactly one of exact and prefix")
+        if not _HTTP_PATH.fullmatch(exact or prefix):
+            raise item.error(f"'{exact or prefix}' is not a path such as /a/b")
         paths.append(HttpPath(exact or prefix, is_prefix=bool(prefix)))
-    return HttpMatch(field["methods"].texts(), tuple(paths))
+    methods = list(field["methods"].items())
+    for item in methods:
+        if item.value is None:
+            raise item.error("must be the name of a method")
+    return HttpMatch(tuple([item.text() for item in methods]), tuple(paths))
 
 
 def allow_all() -> tuple[Rule, ...]:

@@ -89,6 +89,15 @@ def label_value_problem(value: str) -> str | None:
     )
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether UTF-8 can hold *text*: JSON can spell half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def annotations_problem(annotations: Mapping[str, str]) -> str | None:
     """Return what is wrong with all *annotations* together; keys are `annotation_key_problem`'s."""
     size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())

@@ -78,6 +78,25 @@ GET = {"methods": ["GET"]}
     ("direction", "parts", "field"),
     [
         pytest.param("ingress", {"http": GET, "protocol": "UDP"}, "http", id="http-of-udp"),
+        pytest.param(
+            "ingress",
+            {"protocol": "ICMP", "destination": {"notPorts": ["http"]}},
+            "destination.notPorts[0]",
+            id="port-name-of-icmp",
+        ),
+        pytest.param(
+            "ingress",
+            {"protocol": "TCP", "destination": {"notPorts": ["80-90"]}},
+            "destination.notPorts[0]",
+            id="no-port-name",
+        ),
+        pytest.param("ingress", {"metadata": {"x": "y"}}, "metadata.x", id="metadata"),
+        pytest.param(
+            "ingress",
+            {"source": {"serviceAccounts": {"names": [""]}}},
+            "source.serviceAccounts.names[0]",
+            id="no-account",
+        ),
         pytest.param("egress", {"http": GET}, "http", id="http-out"),
         pytest.param("ingress", {"destination": SERVICE}, "destination.services", id="service-in"),
         pytest.param("egress", {"source": SERVICE}, "source.services", id="service-out"),
@@ -126,6 +145,22 @@ def test_a_bad_rule_is_named_and_lets_nothing_more_through(
     assert [f"spec.{direction}[0].{field}"] == fields
     assert expected == [each.action for each in left]
     assert all(each.source == each.destination for each in left)
+
+
+@pytest.mark.parametrize(
+    ("http", "field"),
+    [
+        pytest.param({"methods": [None]}, "methods[0]", id="method"),
+        pytest.param({"paths": [{"exact": "a"}]}, "paths[0]", id="path"),
+        pytest.param({"paths": [{"exact": "/a", "prefix": "/b"}]}, "paths[0]", id="both"),
+        pytest.param({"hosts": ["a"]}, "hosts", id="unknown"),
+    ],
+)
+def test_bad_http(http: Raw, field: str) -> None:
+    policy, fields = rule("NetworkPolicy", "ingress", action="Allow", protocol="TCP", http=http)
+
+    assert [f"spec.ingress[0].http.{field}"] == fields
+    assert () == policy.ingress
 
 
 @pytest.mark.parametrize("action", ["Deny", "Pass"])

@@ -96,6 +96,8 @@ def _block_problems(block: Raw, path: str) -> Iterator[Problem]:
 
 def _port_problems(port: Raw, path: str) -> Iterator[Problem]:
     first, last = port.get("port"), port.get("endPort")
+    if not first and first is not None:
+        yield Problem(f"{path}.port", "is empty; write a port number or name, or remove it")
     if last is None:
         return
     if not isinstance(first, int):
@@ -121,6 +123,8 @@ def _admin_port_problems(port: Raw, path: str) -> Iterator[Problem]:
         yield Problem(
             path, f"has {len(named)} fields, not one; write portNumber, portRange or namedPort"
         )
+    if port.get("namedPort") == "":
+        yield Problem(f"{path}.namedPort", "is empty; write the name of a port")
     span = port.get("portRange")
     if span is not None and span["end"] < span["start"]:
         yield Problem(f"{path}.portRange.end", f"{span['end']} is smaller than {span['start']}")
@@ -133,6 +137,8 @@ def _protocol_problems(protocol: Raw, path: str) -> Iterator[Problem]:
             path,
             f"has {len(named)} fields, not one; write tcp, udp, sctp or destinationNamedPort",
         )
+    if protocol.get("destinationNamedPort") == "":
+        yield Problem(f"{path}.destinationNamedPort", "is empty; write the name of a port")
     for name in ("tcp", "udp", "sctp"):
         port = (protocol.get(name) or {}).get("destinationPort")
         if port is None:

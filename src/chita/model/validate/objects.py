@@ -25,6 +25,7 @@ from chita.model.validate import (
     cluster,
     endpoint,
     ipam,
+    kubernetes,
     kubernetes_policy,
     policy,
     underlay,
@@ -147,6 +148,7 @@ _RULES: Final[dict[tuple[str, str], _Rules]] = {
     (V3, "BGPPeer"): _when_sound(bgp.peer_problems),
     (V3, "BGPFilter"): _when_sound(bgp.filter_problems),
     (CHITA, "Underlay"): _when_sound(underlay.underlay_problems),
+    ("v1", "Node"): _when_sound(kubernetes.node_problems),
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes_policy.spec_problems,
     ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"): (
         kubernetes_policy.cluster_policy_problems

@@ -54,7 +54,7 @@ def staged_kubernetes_problems(obj: Raw, broken: frozenset[str]) -> Iterator[Pro
 
 def tier_problems(obj: Raw) -> Iterator[Problem]:
     """Yield where a built-in tier departs from what it is."""
-    metadata = obj["metadata"]
+    metadata = obj.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     spec = obj.get("spec") or {}
     for field, fixed in TIER_FIELDS.get(str(name), {}).items():

@@ -27,6 +27,9 @@ _NET_FIELDS: Final = (
 def rule_problems(rule: Raw, path: str, direction: Direction, scope: Scope) -> Iterator[Problem]:
     """Yield what is wrong with *rule*, whose structure is sound, in a policy of *scope*."""
     protocol = _protocol(rule, "protocol")
+    for field in ("protocol", "notProtocol"):
+        if rule.get(field) == "":
+            yield Problem(f"{path}.{field}", "is empty; write a protocol, or remove the field")
     yield from _port_problems(rule, path, protocol)
     yield from _icmp_problems(rule, path, protocol)
     yield from _family_problems(rule, path)

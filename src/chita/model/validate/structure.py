@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chita.model.names import is_unicode
 from chita.model.problem import Problem
 from chita.model.schema import (
     Anything,
@@ -145,6 +146,8 @@ def _text_problem(schema: Text, value: Any) -> str | None:
     if not isinstance(value, str):
         mend = f"; write it in quotes: '{str(value).lower()}'" if _is_plain(value) else ""
         return f"{_what(value)} is not a text{mend}"
+    if not (value.isascii() or is_unicode(value)):
+        return "holds half of a surrogate pair, which UTF-8 cannot hold"
     if schema.max_length is not None and len(value) > schema.max_length:
         return f"has {len(value)} characters, more than {schema.max_length}"
     if schema.choices and not _is_choice(schema, value):
