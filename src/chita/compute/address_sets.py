@@ -8,20 +8,35 @@ from itertools import chain
 from chita.compute.classes import LabelClass
 from chita.compute.endpoints import OtherPeer, Peer
 from chita.desired.policy import AddressSet, PortMember, PortSet
-from chita.model.net import collapse
+from chita.model.net import Address, collapse
 from chita.model.policy import ServiceRef
 from chita.model.service import EndpointSlice
 
 
 def address_set(classes: Iterable[LabelClass[Peer]]) -> AddressSet:
     """Return the addresses of the members of *classes*; an address that several have is one."""
-    members = list(chain.from_iterable([each.members.values() for each in classes]))
+    parts = [_addresses(each) for each in classes]
+    if len(parts) == 1:
+        return parts[0]
+    networks = [net for part in parts if part.networks for net in part.networks]
+    return AddressSet(
+        addresses=frozenset[Address]().union(*[part.addresses for part in parts]),
+        networks=frozenset(collapse(networks)) if networks else frozenset(),
+    )
+
+
+def _addresses(each: LabelClass[Peer]) -> AddressSet:
+    """Return the addresses of one class, made once for all the sets that it is in."""
+    if isinstance(each.made, AddressSet):
+        return each.made
+    members = each.members.values()
     others = [member for member in members if type(member) is OtherPeer]
     networks = [net for member in others for net in member.networks]
-    return AddressSet(
+    each.made = made = AddressSet(
         addresses=frozenset(chain.from_iterable([member.addresses for member in members])),
         networks=frozenset(collapse(networks)) if networks else frozenset(),
     )
+    return made
 
 
 def port_set(classes: Iterable[LabelClass[Peer]], protocol: int | None, name: str) -> PortSet:

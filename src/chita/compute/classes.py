@@ -40,14 +40,16 @@ class LabelClass(Generic[T]):
         labels: what selectors see; never changed in place.
         members: by their keys.
         identity: what its members have in common; of several, the first one's.
+        made: what was made of the members, for whoever asks again; None once they are others.
     """
 
-    __slots__ = ("identity", "labels", "members")
+    __slots__ = ("identity", "labels", "made", "members")
 
     def __init__(self, identity: Identity, labels: Labels) -> None:
         self.identity = identity
         self.labels = labels
         self.members: dict[str, T] = {}
+        self.made: object | None = None
 
 
 def identity(member: Labelled, keys: Collection[str]) -> Identity:

@@ -38,13 +38,15 @@ class RulesInUse:
         self._resolve = resolve
         self._sets = sets
         self._resolved: dict[str, ResolvedRules] = {}
+        self._used: AbstractSet[str] | None = None
 
     def refresh(self, used: AbstractSet[str], changed: AbstractSet[str]) -> None:
         """Hold what *used* names; look again at those among them that are in *changed*."""
         held = self._resolved.keys()
         affected = changed & used
-        if used != held:
+        if used is not self._used and used != held:
             affected |= (held - used) | (used - held)
+        self._used = used
         if not affected:
             return
         old = [self._resolved.pop(key) for key in affected & held]
@@ -87,7 +89,7 @@ class IncrementalPolicy:
         self._endpoints.refresh()
         names = {type_: found.get(type_, {}).keys() for type_ in (Policy, Profile)}
         self._policies.refresh(self._endpoints.policies, names[Policy])
-        self._profiles.refresh(self._endpoints.profiles.keys(), names[Profile])
+        self._profiles.refresh(frozenset(self._endpoints.profiles), names[Profile])
         # Peers after rules: then it is known by which labels they are told apart.
         for type_ in (WorkloadEndpoint, HostEndpoint, NetworkSet):
             self._take_peers(type_, found.get(type_, {}))

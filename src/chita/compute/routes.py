@@ -66,13 +66,34 @@ def _are_neighbours(here: FabricNode, there: FabricNode) -> bool:
     )
 
 
+class EndpointRoutes:
+    """Routes to a node's own endpoints, made again only when these are others."""
+
+    def __init__(self) -> None:
+        self._endpoints: Mapping[str, EndpointPolicy] = {}
+        self._routes: dict[Cidr, Route] = {}
+
+    def of(self, endpoints: Mapping[str, EndpointPolicy]) -> dict[Cidr, Route]:
+        """Return the routes to the addresses of *endpoints*, which stand by interface."""
+        if endpoints is not self._endpoints:
+            self._endpoints = endpoints
+            self._routes = {
+                route.dst: route
+                for interface, endpoint in endpoints.items()
+                for route in _routes_to(interface, endpoint.addresses)
+            }
+        return self._routes
+
+
+_REMEMBERED = EndpointRoutes()
+
+
 def endpoint_routes(endpoints: Mapping[str, EndpointPolicy]) -> dict[Cidr, Route]:
-    """Return the routes to the addresses of a node's own *endpoints*, which stand by interface."""
-    routes: dict[Cidr, Route] = {}
-    for interface, endpoint in endpoints.items():
-        for route in _routes_to(interface, endpoint.addresses):
-            routes[route.dst] = route
-    return routes
+    """Return the routes to the addresses of a node's own *endpoints*, which stand by interface.
+
+    Those of the endpoints asked about last are remembered: most changes leave them alone.
+    """
+    return _REMEMBERED.of(endpoints)
 
 
 @lru_cache(maxsize=4096)

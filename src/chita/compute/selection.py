@@ -8,6 +8,7 @@ changes no selection.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Generic
 
@@ -70,7 +71,7 @@ class Selection(Generic[T]):
         self._index: ClassIndex[T] = ClassIndex()
         self._entries: dict[str, _Entry[T]] = {}
         self._wanted = WantedPairs()
-        self._mentioning: dict[str, WantedPairs] = {}
+        self._mentioning: defaultdict[str, WantedPairs] = defaultdict(WantedPairs)
         self._selectors_of: dict[LabelClass[T], set[str]] = {}
         self._changed_members: set[LabelClass[T]] = set()
         self._changed_classes: set[LabelClass[T]] = set()
@@ -121,6 +122,7 @@ class Selection(Generic[T]):
             into = self._new_class(its)
         self._class_of[key] = into
         into.members[key] = member
+        into.made = None
         self._changed_members.add(into)
 
     def remove_member(self, key: str) -> None:
@@ -170,7 +172,7 @@ class Selection(Generic[T]):
         self._entries[name] = entry
         self._wanted.add(name, entry.pairs)
         for key in entry.keys:
-            self._mentioning.setdefault(key, WantedPairs()).add(name, entry.pairs)
+            self._mentioning[key].add(name, entry.pairs)
         for each in self._index.having(best):
             if entry.predicate(each.labels):
                 self._select(name, entry, each)
@@ -189,6 +191,7 @@ class Selection(Generic[T]):
 
     def _leave(self, key: str, left: LabelClass[T]) -> None:
         del left.members[key]
+        left.made = None
         self._changed_members.add(left)
         if left.members:
             return
@@ -218,8 +221,7 @@ class Selection(Generic[T]):
         new = dict(each.labels)
         changed = [key for key in suspects if self._inherit(each, key, new)]
         self._index.relabel(each, new, changed)
-        mentioning = [self._mentioning[key] for key in changed if key in self._mentioning]
-        if not mentioning:
+        if self._keys.isdisjoint(changed):
             return
         selected, entries = self._selectors_of[each], self._entries
         for name in list(selected):
@@ -229,8 +231,8 @@ class Selection(Generic[T]):
                 selected.discard(name)
                 self._changed_classes.add(each)
                 self._changed_selectors.add(name)
-        for index in mentioning:
-            for name in index.worth_trying(new):
+        for key in self._keys.intersection(changed):
+            for name in self._mentioning[key].worth_trying(new):
                 if name not in selected and entries[name].predicate(new):
                     self._select(name, entries[name], each)
 
