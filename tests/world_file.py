@@ -64,7 +64,7 @@ def _policy(policy: Policy) -> Resource:
         "tier": policy.tier,
         "order": policy.order,
         "selector": canonical(policy.selector),
-        "types": sorted(policy.types),
+        "types": sorted(str(each) for each in policy.types),
         "ingress": [_rule(rule) for rule in policy.ingress],
         "egress": [_rule(rule) for rule in policy.egress],
         "stagedAction": "Set" if staged else None,

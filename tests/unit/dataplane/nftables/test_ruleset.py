@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chita.dataplane.nftables.diff import create, diff
+from chita.dataplane.nftables.fake import FakeTable
 from chita.dataplane.nftables.objects import (
     AnonymousLookup,
     Compare,
@@ -73,6 +76,35 @@ def test_chains_are_never_deeper_than_the_kernel_allows(state: PolicyState) -> N
 
     assert max(depth(ruleset, chain) for chain in ruleset.chains) <= 4
     assert MAX_DEPTH > 5
+
+
+PARTS = ["endpoints", "policies", "profiles", "address_sets", "port_sets"]
+
+
+@few_examples
+@given(policy_states(), policy_states(), st.lists(st.sampled_from(PARTS), max_size=8), st.data())
+def test_a_part_at_a_time_ends_as_from_scratch(
+    first: PolicyState, second: PolicyState, turns: list[str], data: st.DataObject
+) -> None:
+    """Single entries come, go and change while all others stay the same objects."""
+    builder, table, state = RulesetBuilder(), FakeTable(), first
+    before = builder.build(state)
+    table.commit(create(before))
+    for part in turns:
+        entries = dict(getattr(state, part))
+        source = data.draw(st.sampled_from([first, second]))
+        others = getattr(source, part)
+        key = data.draw(st.sampled_from(sorted({*entries, *others})))
+        if key in others and data.draw(st.booleans()):
+            entries[key] = others[key]
+        else:
+            entries.pop(key, None)
+        state = msgspec.structs.replace(state, **{part: entries})
+        after = builder.build(state)
+        table.commit(diff(before, after, builder.changes))
+        before = after
+
+        assert after == policy_ruleset(state) == table.ruleset
 
 
 @few_examples
