@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from chita.dataplane.nftables.objects import CtState
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Trace, trace
-from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
+from chita.desired.policy import DeniedFlows, EndpointPolicy, PolicyRules, PolicyState, Rule
 from chita.model.net import ICMPV6, TCP, UDP, Address, Cidr
 from chita.model.policy import Action
 from chita.model.settings import HostAction
@@ -171,3 +172,43 @@ def test_both_syns_are_clamped(state: CtState, *, expected: bool) -> None:
     )
 
     assert expected is walk(node(), sent, Path.FORWARD).clamped
+
+
+TUNNELS = msgspec.structs.replace(node(), vxlan_port=4789)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(Packet(source=POD, destination=FAR_NODE, protocol=UDP, destination_port=4789,
+                            iif="cali1", oif="eth0"), NO, id="vxlan"),
+        pytest.param(Packet(source=POD, destination=FAR_NODE, protocol=UDP, destination_port=53,
+                            iif="cali1", oif="eth0"), YES, id="other-udp"),
+        pytest.param(Packet(source=POD, destination=FAR_NODE, protocol=4, iif="cali1", oif="eth0"),
+                     NO, id="ipip"),
+        pytest.param(Packet(source=FAR_NODE, destination=FAR, protocol=UDP, destination_port=4789,
+                            iif="eth0", oif="wg0"), YES, id="nodes-between-each-other"),
+    ],
+)  # fmt: skip
+def test_pods_do_not_tunnel_past_policy(sent: Packet, expected: Outcome) -> None:
+    assert expected is walk(TUNNELS, sent, Path.FORWARD).outcome
+    assert walk(node(), sent, Path.FORWARD).outcome is YES
+
+
+KEEP = msgspec.structs.replace(node(), denied_flows=DeniedFlows.KEEP)
+
+
+@pytest.mark.parametrize(
+    ("sent", "path"),
+    [
+        pytest.param(packet(POD, FAR, "cali1", "eth0"), Path.FORWARD, id="out"),
+        pytest.param(packet(FAR, POD, "eth0", "cali1"), Path.FORWARD, id="in"),
+        pytest.param(packet(POD, NODE, "cali1"), Path.INPUT, id="to-the-host"),
+    ],
+)
+def test_tcp_begins_with_syn(sent: Packet, path: Path) -> None:
+    """The middle of a flow that was ended is not the beginning of one the other way."""
+    middle = msgspec.structs.replace(sent, syn=False)
+
+    assert (walk(node(), sent, path).outcome, walk(node(), middle, path).outcome) == (YES, NO)
+    assert walk(KEEP, middle, path).outcome is YES

@@ -7,7 +7,7 @@ import pytest
 
 from chita.dataplane.nftables.objects import Drop
 from chita.dataplane.nftables.ruleset import RulesetBuilder, policy_ruleset
-from chita.dataplane.nftables.trace import Outcome, Packet, Trace, trace
+from chita.dataplane.nftables.trace import Outcome, Packet, Told, Trace, trace
 from chita.desired.policy import (
     AddressSet,
     Match,
@@ -288,3 +288,22 @@ def test_a_member_more_is_an_element_more() -> None:
 
     assert policy_ruleset(state).chains == policy_ruleset(more).chains
     assert ALLOW_ALL == more.profiles["kns.shop"]
+
+
+def test_verdicts_are_told_to_the_flow_log() -> None:
+    """Prefixes say action, owner, direction, rule and name (calico.md 3.5)."""
+    state = STATES["flow-logs"]
+    told = {
+        "passed, then allowed": walk(state, to_pod(OTHER)).told,
+        "denied by a rule": walk(state, to_pod(OFFICE_PC, UDP)).told,
+        "denied at the end": walk(state, to_pod(protocol=UDP)).told,
+    }
+    first = "PPI0|GlobalNetworkPolicy//security"
+
+    assert told == {
+        "passed, then allowed": (Told(1, first), Told(1, "API0|NetworkPolicy/shop/web")),
+        # The first rule's set holds the office too.
+        "denied by a rule": (Told(1, first), Told(1, "DPI|default")),
+        "denied at the end": (Told(1, "PPI|security"), Told(1, "DPI|default")),
+    }
+    assert walk(STATES["pass-between-tiers"], to_pod(OTHER)).told == ()
