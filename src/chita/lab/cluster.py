@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import msgspec
+
 from chita.api.auth import read_kubeconfig
 from chita.api.client import ApiClient
 from chita.api.kinds import resource_of
@@ -31,6 +33,7 @@ from chita.lab.builder import build_underlay
 from chita.lab.layout import Layout
 from chita.lab.machine import check_machine
 from chita.lab.matrix import pod_ports
+from chita.lab.metadata import answering, metadata_services
 from chita.lab.netns import netns_path
 from chita.lab.objects import load_world, put_slices
 from chita.lab.places import NodePlace
@@ -87,6 +90,7 @@ class Lab:
         self.state.write(State(prefix=self.layout.prefix, worlds=tuple(world_files)))
         with self._step("underlay") as done:
             build_underlay(self.topology, self.state)
+            self.start_metadata()
             done(f"{len(self.topology.clouds)} clouds, {len(self.topology.nodes)} nodes")
         with self._step("API server") as done:
             self.start_server()
@@ -96,6 +100,7 @@ class Lab:
             self.refused = loaded.refused
             done(f"{loaded.count} objects, {len(loaded.refused)} refused")
         with self._step("agents") as done:
+            self.wait_for_metadata()
             for node in self.topology.nodes:
                 self.start_agent(node)
             self.wait_for_agents()
@@ -109,6 +114,26 @@ class Lab:
     def down(self) -> None:
         """Remove every trace."""
         remove_everything(self.state, prefix=self.layout.prefix)
+
+    def start_metadata(self) -> None:
+        """Start the process that tells nodes who they are, if any cloud does."""
+        services = metadata_services(self.world, self.topology)
+        if services:
+            file = self.layout.metadata_file
+            file.write_bytes(msgspec.json.encode(services))
+            self.processes.start(
+                "metadata", [sys.executable, "-m", "chita.lab.metadata_server", str(file)]
+            )
+
+    def wait_for_metadata(self) -> None:
+        """Return when the clouds' metadata services answer; the last is opened last.
+
+        Raises:
+            EngineError: their process ended.
+        """
+        for cloud in [cloud for cloud in self.topology.clouds if cloud.has_metadata][-1:]:
+            path = netns_path(cloud.namespace)
+            self.wait("the clouds' metadata", "metadata", lambda path=path: answering(path))  # type: ignore[misc]
 
     def start_server(self) -> None:
         """Start the API server; return when it is ready.
@@ -282,7 +307,14 @@ class Lab:
 
     def describe(self) -> dict[str, Any]:
         """Return which processes run, how each agent is, and which faults are made."""
-        names = ["server", "pods", *(f"agent-{node.name}" for node in self.topology.nodes)]
+        clouds = any(cloud.has_metadata for cloud in self.topology.clouds)
+        services = ["metadata"] if clouds else []
+        names = [
+            "server",
+            *services,
+            "pods",
+            *(f"agent-{node.name}" for node in self.topology.nodes),
+        ]
         running = {
             name: "running" if self.processes.find(name) else "not running" for name in names
         }

@@ -74,6 +74,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         """Where the process that listens for all pods is told of them."""
         return self.directory / "pods.sock"
 
+    @property
+    def metadata_file(self) -> Path:
+        """What the clouds' metadata services answer."""
+        return self.directory / "metadata.json"
+
     def node(self, name: str) -> NodeHome:
         """Return the directories of the agent of *name*."""
         return NodeHome(self.directory / "nodes" / name)

@@ -35,6 +35,11 @@ _PROVIDER_OF_SCHEME = {
 }
 """By the scheme of ``spec.providerID``; what is not here is bare metal."""
 
+METADATA_ADDRESS = Address.parse("169.254.169.254")
+"""Where a node asks its cloud who it is, at every provider that has such a service."""
+
+_WITH_METADATA = {Provider.AWS, Provider.GCP, Provider.AZURE, Provider.OPENSTACK}
+
 _LARGE = 32
 """Addresses of a range that has room to begin at .11."""
 
@@ -76,6 +81,11 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     allowed_addresses: tuple[Cidr, ...]
     metadata: bool
     nodes: tuple[NodePlace, ...]
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether it tells its nodes who they are: its provider does, unless switched off."""
+        return self.metadata and self.provider in _WITH_METADATA
 
 
 def provider_and_region(node: Object) -> tuple[Provider, str]:

@@ -25,7 +25,7 @@ import msgspec
 from chita.convert.documents import Object, WorldProblem
 from chita.convert.kubernetes import LOCATION, location_of
 from chita.lab.names import mac_of, netns_name, short_name
-from chita.lab.places import Cloud, NodePlace, place_clouds
+from chita.lab.places import METADATA_ADDRESS, Cloud, NodePlace, place_clouds
 from chita.lab.underlay import CONTROL_ADDRESSES, WAN_MTU_BYTES, ExternalHost
 from chita.lab.world import World
 from chita.model.net import Address, Cidr
@@ -241,6 +241,8 @@ def _cloud_parts(cloud: Cloud, wan: str) -> _Parts:
     links, addresses, routes = list(outside.links), list(outside.addresses), list(outside.routes)
     for cidr, gateway in zip(cloud.private_cidrs, cloud.gateways, strict=True):
         addresses.append(Assigned(cloud.namespace, "br0", gateway, cidr.prefix))
+    if cloud.has_metadata:
+        addresses.append(Assigned(cloud.namespace, "br0", METADATA_ADDRESS, 32))
     for node in cloud.nodes:
         inside = End(namespace=node.namespace, name="eth0", mtu_bytes=cloud.mtu_bytes, mac=node.mac)
         port = End(
