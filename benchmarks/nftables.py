@@ -172,9 +172,9 @@ def measure() -> dict[str, object]:
     results["nothing_changed"] = summary(unchanged)
     samples: dict[str, list[float]] = {}
     library: dict[str, list[float]] = {}
-    for make in (lambda: set_changes(base), lambda: cluster_changes(cluster)):
+    for states in (set_changes(base), cluster_changes(cluster)):
         before = base
-        for kind, after in make():
+        for kind, after in states:
             taken = milliseconds(lambda s=after: applier.apply(s))  # type: ignore[misc]
             samples.setdefault(kind, []).append(taken)
             if kind and len(library.setdefault(kind, [])) < PEER_ROUNDS:
@@ -193,7 +193,7 @@ def measure() -> dict[str, object]:
 
 def verification(applier: NftApplier) -> dict[str, float]:
     """Return how long it takes to read all again in slices, and the longest slice."""
-    slices = []
+    slices: list[float] = []
     while sum(slices) < VERIFY_MS:
         slices.append(milliseconds(lambda: applier.verify_some(0.002)))
     return {"slices": len(slices), "longest_slice_ms": round(max(slices), 3)}
