@@ -186,3 +186,41 @@ def test_paths(server: ServerProcess, tmp_path: Path) -> None:
     assert 2 == itself.exit_code
     assert found in links
     assert len(links) == len(lines) == 6
+
+
+def pod(name: str, address: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "planned",
+            "labels": {"app": name},
+            "annotations": {"cni.projectcalico.org/podIPs": f"{address}/32"},
+        },
+        "spec": {
+            "nodeName": "n1",
+            "containers": [{"name": "c", "image": "c", "ports": [{"containerPort": 80}]}],
+        },
+    }
+
+
+def test_explain_and_plan_of_the_running_cluster(server: ServerProcess, tmp_path: Path) -> None:
+    """Without -f both are about what the server holds; a plan changes nothing there."""
+    objects = [namespace("planned"), pod("web", "10.244.9.1"), pod("db", "10.244.9.2")]
+    objects.append({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+    applied = chita(server, "apply", "-f", write(tmp_path, *objects))
+    assert 0 == applied.exit_code, applied.output
+    isolate = policy("web", namespace="planned")
+    asked = ["explain", "--from", "planned/db", "--to", "planned/web", "--port", "80"]
+
+    planned = chita(server, "plan", "--change", write(tmp_path, isolate), "-o", "json")
+    before = chita(server, *asked)
+    assert 0 == before.exit_code, before.output
+    chita(server, "apply", "-f", write(tmp_path, isolate))
+    after = chita(server, "plan", "--delete", write(tmp_path, isolate), "-o", "json")
+
+    (denied,) = json.loads(planned.stdout)["newlyDenied"]
+    assert ("planned/db", "planned/web", 80) == (denied["from"], denied["to"], denied["port"])
+    assert [denied] == json.loads(after.stdout)["newlyAllowed"]
+    assert 1 == planned.exit_code == chita(server, *asked).exit_code
