@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from itertools import compress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -71,6 +72,9 @@ def changed_keys(old: Mapping[str, T], new: Mapping[str, T]) -> list[str]:
     """Return the keys under which *old* and *new* have different objects, or only one has any."""
     if old is new:
         return []
+    if len(old) == len(new) and all(map(operator.is_, old, new)):
+        # The same keys in the same order, as in a copy with an entry replaced: no look-ups.
+        return list(compress(new, map(operator.is_not, old.values(), new.values())))
     changed = [key for key, item in new.items() if old.get(key) is not item]
     come = sum(key not in old for key in changed)
     if len(new) - come < len(old):
