@@ -15,9 +15,8 @@ from strategies import changes, clusters
 
 
 def inquiry(cluster: ClusterState) -> Inquiry:
-    listeners: dict[str, tuple[tuple[int, int], ...]] = {
-        key: ((TCP, 80), (UDP, 53)) for key in cluster.workloads
-    }
+    ports: tuple[tuple[int, int], ...] = ((TCP, 80), (UDP, 53))
+    listeners: dict[str, tuple[tuple[int, int], ...]] = dict.fromkeys(cluster.workloads, ports)
     return Inquiry(World(cluster=cluster, listeners=listeners))
 
 
