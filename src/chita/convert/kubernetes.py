@@ -30,7 +30,8 @@ SERVICE_NAME = "kubernetes.io/service-name"
 DEFAULT_SERVICE_ACCOUNT = "default"
 """What Kubernetes' admission gives a pod that names none."""
 
-_FINISHED = frozenset({"Succeeded", "Failed"})
+FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
+"""Of a pod whose containers have ended for good: its network is gone."""
 _PROTOCOLS = {"TCP": TCP, "UDP": UDP, "SCTP": SCTP}
 _LABEL_VALUE_LIMIT = 63
 _CLOUDS = {"gce": "gcp"}
@@ -47,7 +48,7 @@ def pod(obj: Field) -> WorkloadEndpoint | None:
     metadata = Metadata(obj)
     namespace, spec, status = metadata.in_namespace, obj["spec"], obj["status"]
     node = spec["nodeName"].text()
-    if not node or spec["hostNetwork"].flag() or status["phase"].text() in _FINISHED:
+    if not node or spec["hostNetwork"].flag() or status["phase"].text() in FINISHED_PHASES:
         return None
     account = spec["serviceAccountName"].text() or spec["serviceAccount"].text()
     account = account or DEFAULT_SERVICE_ACCOUNT

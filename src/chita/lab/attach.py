@@ -7,6 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from chita.convert.kubernetes import FINISHED_PHASES
 from chita.errors import EngineError
 from chita.lab.layout import Layout
 from chita.lab.netns import ip_batch, netns_path, start_in, write_sysctls
@@ -23,8 +24,13 @@ _POD_SYSCTLS = (("net/ipv4/ping_group_range", "0 2147483647"),)
 
 
 def attached_pods(pods: list[Object]) -> list[Object]:
-    """Return those of *pods* that get an interface of their own, not the host's network."""
-    return [pod for pod in pods if not (pod.get("spec") or {}).get("hostNetwork")]
+    """Return those of *pods* that get an interface: not on the host's network, not finished."""
+    return [
+        pod
+        for pod in pods
+        if not (pod.get("spec") or {}).get("hostNetwork")
+        and (pod.get("status") or {}).get("phase") not in FINISHED_PHASES
+    ]
 
 
 def attach_pods(

@@ -21,6 +21,8 @@ from chita.errors import ConvertError, InputError
 from chita.lab.underlay import Underlay, parse_underlay
 from chita.model.kinds import KINDS, find_kind
 from chita.model.names import dns_label_problem, dns_subdomain_problem
+from chita.model.schemas.kinds import CRD_V1
+from chita.model.schemas.policy import V3
 
 DEFAULT_WORLD = Path(__file__).with_name("default.yaml")
 """The world of `lab up` without a file."""
@@ -117,7 +119,7 @@ def parse_world(texts: Sequence[tuple[str, str]]) -> World:
     for file, text in texts:
         documents = read_documents(text, file=file)
         problems += documents.problems
-        entries += documents.entries
+        entries += map(_as_v3, documents.entries)
     known = _known(entries, problems, notices)
     underlays: list[Underlay] = []
     objects: list[Entry] = []
@@ -170,6 +172,13 @@ def _known(
         else:
             result.append(entry)
     return result
+
+
+def _as_v3(entry: Entry) -> Entry:
+    """Return *entry*; one spelled as Calico's own CRDs do is what the API server would hold."""
+    if entry.api_version != CRD_V1:
+        return entry
+    return Entry(raw={**entry.raw, "apiVersion": V3}, source=entry.source, lines=entry.lines)
 
 
 def _malformed(entry: Entry) -> WorldProblem | None:

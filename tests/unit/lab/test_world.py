@@ -60,8 +60,9 @@ GOOD = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: []
             id="no-such-kind",
         ),
         pytest.param(
-            "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: x}",
-            "'crd.projectcalico.org/v1' is not read; write projectcalico.org/v3",
+            "apiVersion: projectcalico.org.example/v3\nkind: GlobalNetworkPolicy\n"
+            "metadata: {name: x}",
+            "'projectcalico.org.example/v3' is not read; write projectcalico.org/v3",
             id="policy-of-another-group",
         ),
         pytest.param(
@@ -144,6 +145,49 @@ def test_skipped(api_version: str, kind: str) -> None:
     expected = f"w.yaml:1 (document 1): {kind} shop/x: the lab does not run {kind}"
     assert any(notice.startswith(expected) for notice in notices)
     assert not result.of_kind(kind)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "read_as"),
+    [
+        pytest.param(
+            "crd.projectcalico.org/v1", "GlobalNetworkPolicy", "projectcalico.org/v3", id="policy"
+        ),
+        pytest.param("crd.projectcalico.org/v1", "Tier", "projectcalico.org/v3", id="tier"),
+        pytest.param(
+            "policy.networking.k8s.io/v1alpha1",
+            "AdminNetworkPolicy",
+            "policy.networking.k8s.io/v1alpha1",
+            id="admin-policy",
+        ),
+        pytest.param(
+            "policy.networking.k8s.io/v1alpha1",
+            "BaselineAdminNetworkPolicy",
+            "policy.networking.k8s.io/v1alpha1",
+            id="baseline-admin-policy",
+        ),
+    ],
+)
+def test_older_spellings(api_version: str, kind: str, read_as: str) -> None:
+    """Calico's own CRDs are what they stand for; the replaced kinds of Kubernetes are run too."""
+    result = parse_world(
+        [("w.yaml", f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x}}")]
+    )
+
+    assert result.problems == ()
+    assert [read_as] == [obj["apiVersion"] for obj in result.of_kind(kind)]
+
+
+def test_one_object_in_two_spellings() -> None:
+    """Both spellings are of one object: the second is written twice."""
+    text = "apiVersion: {}\nkind: Tier\nmetadata: {{name: x}}\n"
+    texts = [
+        ("a.yaml", text.format("projectcalico.org/v3")),
+        ("b.yaml", text.format("crd.projectcalico.org/v1")),
+    ]
+    (problem,) = parse_world(texts).problems
+
+    assert "is written twice, first at a.yaml:1" in problem.message
 
 
 def test_exported() -> None:
