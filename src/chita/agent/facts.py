@@ -1,4 +1,9 @@
-"""What a node learns of itself and tells the others: its FabricNode record."""
+"""What a node learns of itself and tells the others: its FabricNode record.
+
+What the Node object says is believed first: an administrator or the cloud's own controller wrote
+it. The metadata service completes it (`chita.cloud`). What only the firmware says decides nothing
+but a smaller packet.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,21 @@ import re
 from collections.abc import Iterable
 
 from chita.agent.identity import Identity
+from chita.cloud.facts import NOTHING, CloudFacts, Fact, Provider, Source, combined, name_fact
+from chita.convert.kubernetes import LOCATION, REGION, location_of
 from chita.fabric.mtu import AZURE_WIRE_MTU
 from chita.model.cluster import ClusterState
 from chita.model.location import Location
+from chita.model.net import Address
 from chita.model.node import FabricNode, HostInterface, Node
+
+ZONE = "topology.kubernetes.io/zone"
 
 GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
 """Label of a Node: how much it relays for its location; ``0`` drains it. Dialable nodes: 1."""
+
+_PROVIDERS = {"gce": Provider.GCP}
+"""Providers whose providerID has another scheme than their name."""
 
 OUR_DEVICES = ("chita-", "cali")
 """Prefixes of devices of ours."""
@@ -38,15 +51,18 @@ def fabric_node(
     identity: Identity,
     interfaces: Iterable[HostInterface],
     interface_mtu_bytes: int,
+    discovered: CloudFacts = NOTHING,
 ) -> FabricNode:
-    """Return this node's record, from its Node, its interfaces and its keys.
+    """Return this node's record, from its Node, its cloud, its interfaces and its keys.
 
-    Until the API knows the Node, its location is a place of its own: nothing is merged on a guess.
+    Until the API knows the Node, its location is a place of its own and nobody dials it: nothing
+    is merged on a guess.
     """
     node = cluster.nodes.get(identity.node)
+    known = known_facts(node, discovered) if node is not None else NOTHING
     internal = node.internal_addresses if node is not None else ()
-    location = node.location if node is not None else f"site-{identity.node}"
-    endpoints = node.external_addresses if node is not None else ()
+    location = node_location(node, known) if node is not None else f"site-{identity.node}"
+    endpoints = known.public_addresses.value if known.public_addresses else ()
     return FabricNode(
         name=identity.node,
         location=location,
@@ -60,22 +76,58 @@ def fabric_node(
         wireguard_key=identity.wireguard_public_key,
         wireguard_port=cluster.setting.wireguard_port,
         vtep_mac=identity.vtep_mac,
-        wire_mtu_bytes=wire_mtu(node, cluster.locations.get(location), interface_mtu_bytes),
+        wire_mtu_bytes=wire_mtu(known, cluster.locations.get(location), interface_mtu_bytes),
         gateway_weight=_gateway_weight(node) if endpoints else 0,
     )
 
 
-def wire_mtu(node: Node | None, location: Location | None, interface_mtu_bytes: int) -> int:
+def known_facts(node: Node, discovered: CloudFacts) -> CloudFacts:
+    """Return what is known of where *node* stands: what it says itself, then what was discovered.
+
+    A Node's ExternalIP wins over the metadata's public address as a whole: who wrote one may want
+    the other not to be dialled.
+    """
+    scheme, separator, _ = node.provider_id.partition("://")
+    own = CloudFacts(
+        provider=name_fact(_PROVIDERS.get(scheme, scheme) if separator else "", Source.PROVIDER_ID),
+        region=name_fact(node.labels.get(REGION, ""), Source.LABEL),
+        zone=name_fact(node.labels.get(ZONE, ""), Source.LABEL),
+        private_addresses=_stated(node.internal_addresses),
+        public_addresses=_stated(node.external_addresses),
+    )
+    return combined(own, discovered)
+
+
+def node_location(node: Node, known: CloudFacts) -> str:
+    """Return the location of *node*: what it says, else provider and region, else its own.
+
+    Of the facts only those of the metadata service add to what the Node says: which provider made
+    the machine (DMI) names no network, so that two such nodes are never taken for neighbours.
+    """
+    nameless = node.location == location_of(node.name, "", {}) and LOCATION not in node.labels
+    if not nameless or known.provider is None or known.provider.source is Source.DMI:
+        return node.location
+    return known.location or node.location
+
+
+def wire_mtu(known: CloudFacts, location: Location | None, interface_mtu_bytes: int) -> int:
     """Return the largest packet this node's network carries: the smallest that anyone states.
 
     Azure's interfaces promise 1500, but larger than 1400 is dropped without a word.
     """
     stated = [interface_mtu_bytes]
+    if known.wire_mtu_bytes is not None:
+        stated.append(known.wire_mtu_bytes.value)
     if location is not None and location.wire_mtu_bytes is not None:
         stated.append(location.wire_mtu_bytes)
-    if node is not None and node.provider_id.startswith("azure://"):
+    provider = known.provider
+    if provider is not None and provider.value == Provider.AZURE:
         stated.append(AZURE_WIRE_MTU)
     return min(stated)
+
+
+def _stated(addresses: tuple[Address, ...]) -> Fact[tuple[Address, ...]] | None:
+    return Fact(addresses, Source.NODE) if addresses else None
 
 
 def _gateway_weight(node: Node | None) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 import chita
+from chita.agent import memory
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
@@ -27,6 +28,8 @@ from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
+from chita.cloud.facts import CloudFacts
+from chita.cloud.provider import discover
 from chita.dataplane.conntrack import Conntrack, open_conntrack
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.monitor import Monitor
@@ -77,9 +80,16 @@ async def run(settings: AgentSettings) -> None:
         wireguard_public_key=public_key(private_key),
         vtep_mac=vtep_mac(settings.node),
     )
-    config = await _joined(settings)
+    # At once with joining, and before the first record: one without the public address would make
+    # others turn away from this node for a moment.
+    discovery = asyncio.create_task(discover(), name="discovery")
+    try:
+        config = await _joined(settings)
+        discovered = await discovery
+    finally:
+        discovery.cancel()
     async with ApiClient(config) as client:
-        agent = Agent(settings, identity, private_key, client)
+        agent = Agent(settings, identity, private_key, client, discovered)
         await agent.run()
 
 
@@ -103,12 +113,17 @@ class Agent:
     """One node's parts, and what its socket answers."""
 
     def __init__(
-        self, settings: AgentSettings, identity: Identity, private_key: str, client: ApiClient
+        self,
+        settings: AgentSettings,
+        identity: Identity,
+        private_key: str,
+        client: ApiClient,
+        discovered: CloudFacts,
     ) -> None:
         self._settings = settings
         self._client = client
         self._view = ClusterView(settings.node, WATCHED)
-        self._record = OwnRecord(identity, Links(NetlinkSocket()))
+        self._record = OwnRecord(identity, Links(NetlinkSocket()), discovered)
         self._kernel = ThreadPoolExecutor(1, "kernel")
         # Three sockets, one a thread: taking a pod's device away makes the kernel wait, and neither
         # an ADD nor a sync should wait for that.
@@ -166,6 +181,7 @@ class Agent:
             "reconcile": reconciler.run(),
             "record": self._record.publish(self._client),
             "settle": self._settle(),
+            "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
         }
@@ -206,6 +222,13 @@ class Agent:
         outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
 
+    async def _settle_memory(self) -> NoReturn:
+        """Tidy up once the first sync is done."""
+        await self._reconciler.first_sync()
+        memory.settle()
+        while True:
+            await asyncio.sleep(3600)
+
     async def _settle(self) -> None:
         """Finish what earlier CNI calls left half done, now and then."""
         while True:
@@ -242,6 +265,7 @@ class Agent:
             self._reconciler,
             self._view,
             version=chita.__version__,
+            facts=self._record.known(self._reconciler.cluster),
             peers=self._peers(device),
         )
 

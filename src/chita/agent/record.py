@@ -8,11 +8,12 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
-from chita.agent.facts import fabric_node, is_way_out
+from chita.agent.facts import fabric_node, is_way_out, known_facts
 from chita.agent.identity import Identity
 from chita.api.client import Object
 from chita.api.kinds import CHITA, Resource
 from chita.api.watch import Backoff
+from chita.cloud.facts import NOTHING, CloudFacts
 from chita.convert.fabric import fabric_node_object
 from chita.dataplane.netlink.links import InterfaceAddress, Link
 from chita.errors import ChitaError, ConflictError, KernelError
@@ -54,9 +55,13 @@ class OwnRecord:
     It is written when it differs from what the API has, never as a heartbeat.
     """
 
-    def __init__(self, identity: Identity, links: Interfaces) -> None:
+    def __init__(
+        self, identity: Identity, links: Interfaces, discovered: CloudFacts = NOTHING
+    ) -> None:
         self._identity = identity
         self._links = links
+        self.discovered = discovered
+        """What the metadata service said of this node."""
         self._changed = asyncio.Event()
         self.value: FabricNode | None = None
         self.publications = 0
@@ -100,11 +105,18 @@ class OwnRecord:
         So it is too when somebody deleted or changed what the API has. What an earlier agent of
         this node published is left as it is while it is still true.
         """
-        value = fabric_node(cluster, self._identity, self.interfaces, self.interface_mtu_bytes)
+        value = fabric_node(
+            cluster, self._identity, self.interfaces, self.interface_mtu_bytes, self.discovered
+        )
         if as_published(value) != as_published(cluster.fabric_nodes.get(value.name)):
             self._changed.set()
         self.value = value
         return value
+
+    def known(self, cluster: ClusterState) -> CloudFacts:
+        """Return where this node stands, each fact with how it is known."""
+        node = cluster.nodes.get(self._identity.node)
+        return known_facts(node, self.discovered) if node is not None else self.discovered
 
     async def publish(self, client: RecordClient) -> NoReturn:
         """Keep the API's copy current, for ever."""

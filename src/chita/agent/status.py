@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 import msgspec
 
 from chita.agent.reconcile import Reconciler
+from chita.cloud.facts import CloudFacts
 from chita.desired.paths import Path
 from chita.mirror.view import ClusterView
 
@@ -30,6 +31,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     in_sync: bool
     """Whether everything was listed, and the kernel holds what it means."""
     location: str
+    facts: CloudFacts
+    """Where the node stands, each fact with how it is known."""
     endpoints: int
     """Local workload interfaces under policy."""
     workloads: int
@@ -55,6 +58,7 @@ def agent_status(
     view: ClusterView,
     *,
     version: str,
+    facts: CloudFacts,
     peers: list[WireguardPeerStatus],
 ) -> AgentStatus:
     """Return the status of the agent that consists of these parts."""
@@ -65,6 +69,7 @@ def agent_status(
         version=version,
         in_sync=view.in_sync and state is not None and not reconciler.refused,
         location=local.location if local is not None else "",
+        facts=facts,
         endpoints=len(state.policy.endpoints) if state else 0,
         workloads=sum(bool(workload.addresses) for workload in cluster.workloads.values()),
         policies=len(cluster.policies),

@@ -28,7 +28,7 @@ INSTANCE_PATH = "/metadata/instance?api-version=2021-02-01"
 LOAD_BALANCER_PATH = "/metadata/loadbalancer?api-version=2020-10-01"
 HEADERS = {"Metadata": "true"}
 
-_LOCATION = re.compile(r"[a-z][a-z0-9]{2,40}")
+_LOCATION = re.compile(r"[a-z][a-z0-9]{0,62}")
 
 
 class _HeldAddress(msgspec.Struct, frozen=True, rename="camel"):

@@ -26,7 +26,7 @@ PATH = "/computeMetadata/v1/instance/?recursive=true"
 HEADERS = {"Metadata-Flavor": "Google"}
 """Asked with, and answered with: an answer without it is somebody else's."""
 
-_ZONE = re.compile(r"projects/[^/]+/zones/([a-z]+-[a-z]+[0-9]+)-([a-z])")
+_ZONE = re.compile(r"projects/[^/]+/zones/([a-z][a-z0-9-]{0,60})-([a-z])")
 
 
 class _AccessConfig(msgspec.Struct, frozen=True, rename="camel"):

@@ -17,6 +17,7 @@ from chita.agent.reconcile import Part, Reconciler, Refusal
 from chita.agent.status import agent_status
 from chita.api.kinds import CORE, WATCHED
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed
+from chita.cloud.facts import NOTHING
 from chita.errors import KernelError
 from chita.mirror.view import ClusterView
 from chita.model.cluster import ClusterState, Remove
@@ -206,7 +207,7 @@ def test_a_refusal_holds_up_what_depends_on_it(refusal: Refusal, *, holds_up: bo
             waiting = asyncio.create_task(made.reconciler.programmed(WEB))
             await asyncio.sleep(0.02)
             assert holds_up is not waiting.done()
-            status = agent_status(made.reconciler, made.view, version="1", peers=[])
+            status = agent_status(made.reconciler, made.view, version="1", facts=NOTHING, peers=[])
             assert {str(refusal): "no"} == status.refused
             assert not status.in_sync
 

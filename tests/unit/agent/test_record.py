@@ -13,10 +13,11 @@ import pytest
 from api_clients import until
 from build import cluster, node
 from chita.agent import record as record_module
-from chita.agent.facts import fabric_node, is_way_out, wire_mtu
+from chita.agent.facts import fabric_node, is_way_out, known_facts, wire_mtu
 from chita.agent.identity import Identity
 from chita.agent.record import OwnRecord, as_published
 from chita.agent.record_memory import MemoryRecords
+from chita.cloud.facts import NOTHING, CloudFacts, Fact, Source
 from chita.convert.fabric import fabric_node as parsed
 from chita.convert.fabric import fabric_node_object
 from chita.convert.fields import Field
@@ -151,7 +152,121 @@ def test_wire_mtu(provider: str, stated: int | None, interface_mtu: int, expecte
     here = msgspec.structs.replace(HERE, provider_id=provider)
     location = Location(name="aws-x", encap=None, wire_mtu_bytes=stated)
 
-    assert expected == wire_mtu(here, location, interface_mtu)
+    assert expected == wire_mtu(known_facts(here, NOTHING), location, interface_mtu)
+
+
+def told(provider: str, region: str = "", *, public: str = "", mtu: int = 0) -> CloudFacts:
+    """Return what a metadata service said."""
+    said = Source.METADATA
+    return CloudFacts(
+        provider=Fact(provider, said),
+        region=Fact(region, said) if region else None,
+        public_addresses=Fact((Address.parse(public),), said) if public else None,
+        wire_mtu_bytes=Fact(mtu, said) if mtu else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("external", "discovered", "expected"),
+    [
+        pytest.param("", told("aws", public="203.0.113.9"), (["203.0.113.9"], 1), id="metadata"),
+        pytest.param(
+            "198.51.100.1", told("aws", public="203.0.113.9"), (["198.51.100.1"], 1), id="node-wins"
+        ),
+        pytest.param("", told("aws"), ([], 0), id="behind-nat"),
+    ],
+)
+def test_a_public_address_of_the_metadata_makes_a_node_dialable(
+    external: str, discovered: CloudFacts, expected: tuple[list[str], int]
+) -> None:
+    """It relays too, as any node that can be dialled."""
+    here = node("node-1", "192.0.2.1", external=external)
+
+    value = fabric_node(cluster(here), IDENTITY, [interface("192.0.2.1")], 1500, discovered)
+
+    assert expected == ([str(it) for it in value.endpoints], value.gateway_weight)
+
+
+def test_a_node_the_api_does_not_know_is_not_dialled() -> None:
+    """Its own word alone does not make it a member."""
+    discovered = told("aws", "eu-west-1", public="203.0.113.9")
+
+    value = fabric_node(ClusterState(), IDENTITY, [interface("192.0.2.1")], 1500, discovered)
+
+    assert ("site-node-1", (), 0) == (value.location, value.endpoints, value.gateway_weight)
+
+
+REGION = {"topology.kubernetes.io/region": "eu-1"}
+BY_FIRMWARE = CloudFacts(provider=Fact("aws", Source.DMI))
+
+
+@pytest.mark.parametrize(
+    ("location", "labels", "discovered", "expected"),
+    [
+        pytest.param("here", {}, told("aws", "eu-west-1"), "here", id="stated"),
+        pytest.param("site-node-1", {}, told("aws", "eu-west-1"), "aws-eu-west-1", id="metadata"),
+        pytest.param("site-node-1", {}, told("openstack"), "site-node-1", id="no-region"),
+        pytest.param("site-node-1", REGION, told("openstack"), "openstack-eu-1", id="region-label"),
+        pytest.param("site-node-1", REGION, BY_FIRMWARE, "site-node-1", id="firmware-alone"),
+        pytest.param("site-node-1", {}, NOTHING, "site-node-1", id="nothing"),
+        pytest.param(
+            "site-node-1",
+            {"chita.dev/location": "site-node-1"},
+            told("aws", "eu-west-1"),
+            "site-node-1",
+            id="a-label-that-says-alone",
+        ),
+    ],
+)
+def test_location(
+    location: str, labels: dict[str, str], discovered: CloudFacts, expected: str
+) -> None:
+    """The Node's word, else provider and region as the metadata has them, else a place alone."""
+    here = msgspec.structs.replace(
+        node("node-1", "192.0.2.1", location=location), labels=labels, provider_id=""
+    )
+
+    value = fabric_node(cluster(here), IDENTITY, [interface("192.0.2.1")], 1500, discovered)
+
+    assert expected == value.location
+
+
+@pytest.mark.parametrize(
+    ("discovered", "interface_mtu", "expected"),
+    [
+        pytest.param(told("gcp", mtu=1460), 1500, 1460, id="metadata-says-less"),
+        pytest.param(told("gcp", mtu=8896), 1460, 1460, id="metadata-says-more"),
+        pytest.param(told("azure"), 1500, 1400, id="azure-says-nothing"),
+    ],
+)
+def test_wire_mtu_of_the_cloud(discovered: CloudFacts, interface_mtu: int, expected: int) -> None:
+    known = known_facts(msgspec.structs.replace(HERE, provider_id=""), discovered)
+
+    assert expected == wire_mtu(known, None, interface_mtu)
+
+
+def test_each_fact_says_how_it_is_known() -> None:
+    here = msgspec.structs.replace(
+        HERE, provider_id="gce://p/z/i", labels=REGION, external_addresses=()
+    )
+
+    known = known_facts(here, told("aws", "eu-west-1", public="203.0.113.9"))
+
+    assert [
+        ("gcp", Source.PROVIDER_ID),
+        ("eu-1", Source.LABEL),
+        ((Address.parse("203.0.113.9"),), Source.METADATA),
+        ((Address.parse("192.0.2.1"),), Source.NODE),
+    ] == [
+        (fact.value, fact.source)
+        for fact in (
+            known.provider,
+            known.region,
+            known.public_addresses,
+            known.private_addresses,
+        )
+        if fact is not None
+    ]
 
 
 def test_the_api_gives_back_what_was_published() -> None:
