@@ -21,8 +21,7 @@ from chita.errors import ConvertError, InputError
 from chita.lab.underlay import Underlay, parse_underlay
 from chita.model.kinds import KINDS, find_kind
 from chita.model.names import dns_label_problem, dns_subdomain_problem
-from chita.model.schemas.kinds import CRD_V1
-from chita.model.schemas.policy import V3
+from chita.model.schemas.kinds import CRD_V1, schema_of
 
 DEFAULT_WORLD = Path(__file__).with_name("default.yaml")
 """The world of `lab up` without a file."""
@@ -176,9 +175,11 @@ def _known(
 
 def _as_v3(entry: Entry) -> Entry:
     """Return *entry*; one spelled as Calico's own CRDs do is what the API server would hold."""
-    if entry.api_version != CRD_V1:
+    schema = schema_of(entry.api_version, entry.kind)
+    if entry.api_version != CRD_V1 or schema is None:
         return entry
-    return Entry(raw={**entry.raw, "apiVersion": V3}, source=entry.source, lines=entry.lines)
+    raw = {**entry.raw, "apiVersion": schema.api_version, "kind": schema.kind}
+    return Entry(raw=raw, source=entry.source, lines=entry.lines)
 
 
 def _malformed(entry: Entry) -> WorldProblem | None:

@@ -178,6 +178,14 @@ def test_older_spellings(api_version: str, kind: str, read_as: str) -> None:
     assert [read_as] == [obj["apiVersion"] for obj in result.of_kind(kind)]
 
 
+def test_crd_of_another_name() -> None:
+    """One of Calico's CRDs has not the name of its kind in the API."""
+    text = "apiVersion: crd.projectcalico.org/v1\nkind: IPAMConfig\nmetadata: {name: default}\n"
+    (obj,) = parse_world([("w.yaml", text)]).of_kind("IPAMConfiguration")
+
+    assert obj["apiVersion"] == "projectcalico.org/v3"
+
+
 def test_one_object_in_two_spellings() -> None:
     """Both spellings are of one object: the second is written twice."""
     text = "apiVersion: {}\nkind: Tier\nmetadata: {{name: x}}\n"
