@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import msgspec
 
 import chita
-from chita.agent import memory
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
+from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
@@ -181,7 +181,7 @@ class Agent:
             "reconcile": reconciler.run(),
             "record": self._record.publish(self._client),
             "settle": self._settle(),
-            "memory": self._settle_memory(),
+            "discovery": keep_discovered(self._record, discover, reconciler.recheck),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
         }
@@ -221,13 +221,6 @@ class Agent:
         interfaces = record.interfaces if record else self._record.interfaces
         outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
-
-    async def _settle_memory(self) -> NoReturn:
-        """Tidy up once the first sync is done."""
-        await self._reconciler.first_sync()
-        memory.settle()
-        while True:
-            await asyncio.sleep(3600)
 
     async def _settle(self) -> None:
         """Finish what earlier CNI calls left half done, now and then."""
