@@ -9,6 +9,7 @@ believed, because a lost packet on a busy machine looks like a denial.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import socket
@@ -23,7 +24,7 @@ from chita.errors import InputError
 from chita.lab import echo
 from chita.lab.netns import entered
 from chita.lab.ping import Echo, never_fragment
-from chita.model.net import Address, protocol_name
+from chita.model.net import SCTP, Address, protocol_name
 
 _IN_FLIGHT = 1500
 """Sockets open at once; a denied flow holds its own for as long as the patience lasts."""
@@ -153,6 +154,20 @@ def is_expected(expected: Expectation, outcome: Outcome) -> bool:
             return isinstance(outcome, TimedOut | Unreachable)
         case Expectation.UNKNOWN:
             return True
+
+
+def lacking_protocols() -> frozenset[int]:
+    """Return the protocols of pods' ports that this kernel has no sockets for.
+
+    Only SCTP can be missing: it is a module that many kernels come without (CONFIG_IP_SCTP).
+    """
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP).close()
+    except OSError as error:
+        if error.errno != errno.EPROTONOSUPPORT:
+            raise
+        return frozenset({SCTP})
+    return frozenset()
 
 
 async def _try_once(flow: Flow, timeout_s: float) -> Outcome:

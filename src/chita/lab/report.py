@@ -86,6 +86,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[NodeLine]
     links: list[LinkLine]
     flows: list[FlowLine]
+    untried: dict[str, int] = {}
+    """How many flows this kernel has no sockets for, by their protocol."""
     seconds: float
 
     @property
@@ -247,6 +249,10 @@ def _summary(report: Report) -> RenderableType:
                 ", ",
                 (_counted(wrong, "disagreement"), "bold red" if wrong else "bold green"),
                 f"  in {report.seconds:.1f} s",
+            ),
+            *(
+                Text(f"{_counted(count, 'flow')} not tried: this kernel has no {name}", "yellow")
+                for name, count in report.untried.items()
             ),
         ),
         title="model and wire agree" if good else "model and wire DISAGREE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,15 @@ from chita.lab.cluster import Lab
 from chita.lab.matrix import CLOSED_PORT, Place, Trial, Verdict, pod_ports, trials
 from chita.lab.netns import netns_path
 from chita.lab.ping import ping
-from chita.lab.probe import Allowed, Expectation, Flow, Outcome, Refused, try_flows
+from chita.lab.probe import (
+    Allowed,
+    Expectation,
+    Flow,
+    Outcome,
+    Refused,
+    lacking_protocols,
+    try_flows,
+)
 from chita.lab.report import FlowLine, LinkLine, NodeLine, Report
 from chita.model.cluster import ClusterState
 from chita.model.net import TCP, protocol_name
@@ -39,18 +48,21 @@ async def _run(lab: Lab) -> Report:
     statuses = {node.name: lab.status(node.name) for node in lab.topology.nodes}
     # Links first: they open the tunnels that the flows then use.
     links = await _links(lab, cluster, statuses)
-    flows = await _flows(lab, cluster)
+    every = trials(*places(lab, cluster))
+    lacking = lacking_protocols()
+    untried = Counter(protocol_name(trial.protocol) for trial in every if trial.protocol in lacking)
+    flows = await _flows(cluster, [trial for trial in every if trial.protocol not in lacking])
     return Report(
         nodes=[_node_line(cluster, name, status) for name, status in statuses.items()],
         links=links,
         flows=flows,
+        untried=dict(untried),
         seconds=round(time.perf_counter() - started, 1),
     )
 
 
-async def _flows(lab: Lab, cluster: ClusterState) -> list[FlowLine]:
+async def _flows(cluster: ClusterState, todo: list[Trial]) -> list[FlowLine]:
     evaluator = Evaluator(cluster)
-    todo = trials(*places(lab, cluster))
     expected = [Verdict(evaluator.evaluate(model_flow(trial)).verdict) for trial in todo]
     outcomes = await try_flows(
         [_wire_flow(trial, verdict) for trial, verdict in zip(todo, expected, strict=True)]

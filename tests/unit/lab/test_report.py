@@ -80,6 +80,13 @@ def test_broken_links(link: dict[str, object], *, is_broken: bool) -> None:
     assert is_broken is bool(report([], [made]).broken_links)
 
 
+def test_flows_that_nobody_can_try_are_counted() -> None:
+    """A kernel without SCTP proves nothing about it, and that is said."""
+    shown = msgspec.structs.replace(report([FLOW], [LINK, BACK]), untried={"SCTP": 36})
+
+    assert "36 flows not tried: this kernel has no SCTP" in text(shown)
+
+
 def test_disagreements_are_those_alone() -> None:
     assert [WRONG] == report([FLOW, WRONG, DENIED], []).disagreements
 
