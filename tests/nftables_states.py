@@ -6,7 +6,6 @@ import msgspec
 
 from chita.desired.policy import (
     AddressSet,
-    DeniedFlows,
     EndpointPolicy,
     FlowLogGroups,
     Match,
@@ -18,7 +17,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import ICMP, TCP, Address, Cidr, PortRange
 from chita.model.policy import Action, IcmpMatch
-from chita.model.settings import HostAction
+from chita.model.settings import DeniedFlows, HostAction
 
 POD, OTHER = Address.parse("10.244.0.1"), Address.parse("10.244.0.2")
 POD6 = Address.parse("fd00:10:244::1")

@@ -5,6 +5,8 @@ Test modules walk through them in other orders and in pieces (`test_policy_state
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from build import (
@@ -98,7 +100,13 @@ JOB = workload("shop/job", "10.244.1.1", labels={"app": "job"}, node="node-2")
 KEY = "NetworkPolicy/shop/"
 JOBS = "projectcalico.org/namespace == 'shop' && app == 'job'"
 
-EMPTY = State("empty", cluster(), PolicyState(cluster_networks=MESH))
+
+def enforced(**parts: Any) -> PolicyState:
+    """Return a PolicyState with the settings' defaults in it."""
+    return PolicyState(vxlan_port=4789, **parts)
+
+
+EMPTY = State("empty", cluster(), enforced(cluster_networks=MESH))
 
 NODES_ONLY = State(
     "nodes and pools without pods",
@@ -107,7 +115,7 @@ NODES_ONLY = State(
         node("node-2", "10.0.0.2", mesh="100.64.0.2"),
         pool("pods", "10.244.0.0/16", nat_outgoing=True),
     ),
-    PolicyState(
+    enforced(
         masquerade_sources=cidrs("10.244.0.0/16"),
         cluster_networks=cidrs(
             "10.0.0.1/32 10.0.0.2/32 10.244.0.0/16 100.64.0.0/16 fd00:100:64::/64"
@@ -118,19 +126,19 @@ NODES_ONLY = State(
 NO_POLICY = State(
     "pods without policy",
     cluster(SHOP, WEB, JOB),
-    PolicyState(endpoints=endpoint(WEB), profiles={"kns.shop": ALL}, cluster_networks=MESH),
+    enforced(endpoints=endpoint(WEB), profiles={"kns.shop": ALL}, cluster_networks=MESH),
 )
 
 NAMESPACE_MISSING = State(
     "pod whose namespace is not known yet",
     cluster(WEB),
-    PolicyState(endpoints=endpoint(WEB), cluster_networks=MESH),
+    enforced(endpoints=endpoint(WEB), cluster_networks=MESH),
 )
 
 DENIED = State(
     "default deny in both directions",
     cluster(SHOP, WEB, DB, JOB, policy("shop/deny", ingress=[], egress=[])),
-    PolicyState(
+    enforced(
         endpoints=endpoint(WEB, default(KEY + "deny"), default(KEY + "deny"))
         | endpoint(DB, default(KEY + "deny"), default(KEY + "deny")),
         policies={KEY + "deny": PolicyRules()},
@@ -157,7 +165,7 @@ SELECTED = State(
             ],
         ),
     ),
-    PolicyState(
+    enforced(
         endpoints=endpoint(WEB, default(KEY + "web")),
         policies={
             KEY + "web": PolicyRules(
@@ -206,7 +214,7 @@ TIERED = State(
         policy("shop/preview", ingress=[], staged=StagedAction.SET, order=1),
         policy("shop/lost", ingress=[rule()], tier="nowhere"),
     ),
-    PolicyState(
+    enforced(
         endpoints=endpoint(
             WEB,
             (
@@ -242,7 +250,7 @@ SERVICES = State(
             ],
         ),
     ),
-    PolicyState(
+    enforced(
         endpoints=endpoint(WEB, default(KEY + "web"), default(KEY + "web")),
         policies={
             KEY + "web": PolicyRules(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from chita.agent.connections import Connections
+from chita.agent.connections import Connections, Enforced
 from chita.agent.reconcile import Applied, Part, Refusal
 from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
 from chita.dataplane.netlink.links import Links
@@ -31,7 +31,7 @@ from chita.desired.policy import PolicyState
 from chita.desired.routes import OnDevice, Route
 from chita.desired.tunnels import Vxlan, Wireguard
 from chita.errors import ChitaError, KernelError
-from chita.model.net import Cidr
+from chita.model.net import Address, Cidr
 
 NODE_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -77,6 +77,7 @@ class NodeApplier:
         self._last: NodeState | None = None
         self._policy: PolicyState | None = None
         """What was asked for last, held or not."""
+        self._own: frozenset[Address] = frozenset()
         self._policy_writes = 0
         self._is_policy_held = False
         """Whether the kernel has ever taken our policy: before that, no way is opened."""
@@ -84,6 +85,8 @@ class NodeApplier:
     def apply(self, state: NodeState, *, reread: bool) -> Applied:
         """Make the kernel hold *state*; with *reread*, compare with what it really holds."""
         last = None if reread else self._last
+        if reread:
+            self._own = self._own_addresses()
         before = self._socket.writes + self._policy_writes
         refused: dict[Refusal, KernelError] = {}
         for part, step in self._steps(state, last):
@@ -124,6 +127,15 @@ class NodeApplier:
         """Return what the WireGuard device holds, None while there is none."""
         return self._wireguard.read() if self._wireguard is not None else None
 
+    def _own_addresses(self) -> frozenset[Address]:
+        """Return the addresses of this node's own interfaces, as they are now."""
+        return frozenset(
+            held.address
+            for link in self._links.read().values()
+            if not link.name.startswith(POD_PREFIX)
+            for held in self._links.read_addresses(link.index)
+        )
+
     def _sync_node(self) -> Refused:
         sync_sysctls(NODE_SYSCTLS)
         return _by_text(sync_rules(our_rules(OURS), Rules(self._socket)))
@@ -131,6 +143,9 @@ class NodeApplier:
     def _sync_policy(self, desired: PolicyState) -> Refused:
         applied = self._nft.apply(desired)
         self._is_policy_held = True
+        ruleset = self._nft.ruleset
+        if ruleset is not None:
+            self._connections.reconsider(Enforced(desired, ruleset, self._own))
         self._policy_writes += applied.outcome not in (Outcome.ADOPTED, Outcome.UNCHANGED)
         return {}
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 import chita
+from chita.agent import memory
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
@@ -182,6 +183,7 @@ class Agent:
             "record": self._record.publish(self._client),
             "settle": self._settle(),
             "discovery": keep_discovered(self._record, discover, reconciler.recheck),
+            "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
         }
@@ -221,6 +223,11 @@ class Agent:
         interfaces = record.interfaces if record else self._record.interfaces
         outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
+
+    async def _settle_memory(self) -> None:
+        """Tidy up once the first sync is done."""
+        await self._reconciler.first_sync()
+        memory.settle()
 
     async def _settle(self) -> None:
         """Finish what earlier CNI calls left half done, now and then."""

@@ -154,6 +154,11 @@ class Reconciler:
         async with self._applied:
             await self._applied.wait_for(holds)
 
+    async def first_sync(self) -> None:
+        """Return when the kernel was made to hold a state for the first time."""
+        async with self._applied:
+            await self._applied.wait_for(lambda: self.state is not None)
+
     async def run(self) -> NoReturn:
         """Keep the kernel in step: when woken, soon after a refusal, else every resync period."""
         while True:

@@ -162,11 +162,20 @@ class IncrementalPolicy:
             cluster_networks=inside,
             endpoint_to_host=self.cluster.setting.endpoint_to_host,
             log_prefix=self.cluster.setting.log_prefix,
+            vxlan_port=self.cluster.setting.vxlan_port,
+            denied_flows=self.cluster.setting.denied_flows,
         )
         old = self.state
         parts = ("endpoints", "policies", "profiles", "address_sets", "port_sets")
         same = all(getattr(new, part) is getattr(old, part) for part in parts)
-        rest = ("masquerade_sources", "cluster_networks", "endpoint_to_host", "log_prefix")
+        rest = (
+            "masquerade_sources",
+            "cluster_networks",
+            "endpoint_to_host",
+            "log_prefix",
+            "vxlan_port",
+            "denied_flows",
+        )
         if same and all(getattr(new, field) == getattr(old, field) for field in rest):
             return old
         return new

@@ -58,6 +58,8 @@ def policy_state(cluster: ClusterState, node: str) -> PolicyState:
         cluster_networks=cluster_networks(cluster),
         endpoint_to_host=cluster.setting.endpoint_to_host,
         log_prefix=cluster.setting.log_prefix,
+        vxlan_port=cluster.setting.vxlan_port,
+        denied_flows=cluster.setting.denied_flows,
     )
 
 

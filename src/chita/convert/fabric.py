@@ -18,7 +18,7 @@ from chita.model.location import Location
 from chita.model.net import Cidr
 from chita.model.node import FabricNode, HostInterface
 from chita.model.problem import Problem
-from chita.model.settings import Encryption, HostAction, Settings
+from chita.model.settings import DeniedFlows, Encryption, HostAction, Settings
 
 API_VERSION = "chita.dev/v1alpha1"
 
@@ -169,6 +169,9 @@ _FABRIC = _BOTH | {
     ),
     "wireguardPort": _Meaning("wireguard_port", _port),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),
+    "deniedFlows": _Meaning(
+        "denied_flows", lambda field: field.one_of(DeniedFlows), strict=DeniedFlows.END
+    ),
     "meshCIDRs": _Meaning("mesh_cidrs", _meshes),
 }
 

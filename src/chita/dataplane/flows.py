@@ -18,7 +18,6 @@ from chita.dataplane.nftables.sets import difference
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Tracer
 from chita.desired.policy import (
     AddressSet,
-    DeniedFlows,
     EndpointPolicy,
     PolicyRules,
     PolicyState,
@@ -27,6 +26,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import Address
 from chita.model.policy import Action
+from chita.model.settings import DeniedFlows
 
 OUTSIDE = "outside"
 """Stands for every interface that leads to no pod."""

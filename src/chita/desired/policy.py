@@ -7,13 +7,11 @@ equal selectors share one set. Which tables, chains and sets of the kernel expre
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
 from chita.model.net import Address, Cidr, Family, PortRange
 from chita.model.policy import Action, HttpMatch, IcmpMatch
-from chita.model.settings import HostAction
+from chita.model.settings import DeniedFlows, HostAction
 
 
 class AddressSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,15 +112,6 @@ class FlowLogGroups(msgspec.Struct, frozen=True):
 
     ingress: int = 1
     egress: int = 2
-
-
-class DeniedFlows(StrEnum):
-    """What becomes of an established flow that policy no longer allows."""
-
-    END = "End"
-    """It ends; and TCP is never picked up in the middle of a flow that the kernel forgot."""
-    KEEP = "Keep"
-    """It goes on until it ends by itself, as in Calico."""
 
 
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):

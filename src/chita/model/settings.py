@@ -24,6 +24,15 @@ class HostAction(StrEnum):
     DROP = "Drop"
 
 
+class DeniedFlows(StrEnum):
+    """What becomes of an established flow that policy no longer allows."""
+
+    END = "End"
+    """It ends; and TCP is never picked up in the middle of a flow that the kernel forgot."""
+    KEEP = "Keep"
+    """It goes on until it ends by itself, as in Calico."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster's settings after defaults; one value, named ``default``."""
 
@@ -37,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     vxlan_vni: int = 4096
     mesh_cidrs: tuple[Cidr, ...] = (Cidr(4, 0x64400000, 16), Cidr.parse("fd00:100:64::/64"))
     """Where nodes get their mesh addresses: 100.64.0.0/16 (RFC 6598) and a ULA."""
+    denied_flows: DeniedFlows = DeniedFlows.END
     endpoint_to_host: HostAction = HostAction.ACCEPT
     log_prefix: str = "calico-packet"
 

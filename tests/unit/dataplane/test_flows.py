@@ -13,7 +13,6 @@ from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, trace
 from chita.desired.policy import (
     AddressSet,
-    DeniedFlows,
     Match,
     PolicyRules,
     PolicyState,
@@ -21,6 +20,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import TCP, Address
 from chita.model.policy import Action
+from chita.model.settings import DeniedFlows
 from nftables_states import CLIENTS, OTHER, POD, STATES, WEB, pod, situation, tier
 from policy_states import FLOWS, packet, policy_states
 

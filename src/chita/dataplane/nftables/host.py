@@ -30,9 +30,9 @@ from chita.dataplane.nftables.objects import (
     SynOnly,
     VerdictLookup,
 )
-from chita.desired.policy import DeniedFlows, PolicyState
+from chita.desired.policy import PolicyState
 from chita.model.net import ICMPV6, TCP, UDP, Cidr
-from chita.model.settings import HostAction
+from chita.model.settings import DeniedFlows, HostAction
 
 WORKLOAD_PREFIX = "cali"
 ANY_WORKLOAD = f"{WORKLOAD_PREFIX}*"

@@ -21,6 +21,7 @@ _CONFIGURATION = Record(
     fields={
         **HOST_SETTINGS,
         "encryption": Text(choices=("BetweenLocations", "All", "None")),
+        "deniedFlows": Text(choices=("End", "Keep")),
         "wireguardPort": PORT,
         "keepaliveSeconds": Whole(minimum=1, maximum=65535),
         "meshCIDRs": ListOf(item=Text(format=Format.CIDR), min_items=1, unique=True),

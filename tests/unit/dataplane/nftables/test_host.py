@@ -8,10 +8,10 @@ import pytest
 from chita.dataplane.nftables.objects import CtState
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Trace, trace
-from chita.desired.policy import DeniedFlows, EndpointPolicy, PolicyRules, PolicyState, Rule
+from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
 from chita.model.net import ICMPV6, TCP, UDP, Address, Cidr
 from chita.model.policy import Action
-from chita.model.settings import HostAction
+from chita.model.settings import DeniedFlows, HostAction
 
 POD, NODE, FAR = (Address.parse(text) for text in ("10.244.0.1", "10.0.0.1", "203.0.113.7"))
 POD6, NODE6 = Address.parse("fd00:10:244::1"), Address.parse("fd00:10::1")
