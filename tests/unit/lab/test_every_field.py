@@ -11,7 +11,10 @@ import pytest
 
 from chita.compute.evaluate import Evaluator
 from chita.compute.flow import Flow, Verdict
+from chita.compute.policy import policy_state
 from chita.convert.world import cluster_from_objects
+from chita.dataplane.nftables.render import render
+from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.lab.world import World, read_world
 from chita.model.kinds import KINDS
 from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address
@@ -260,3 +263,12 @@ def test_decision(source: str, destination: str, protocol: int, port: int, allow
 def test_what_ended_is_nobody() -> None:
     """A pod that finished has no address that a rule could mean."""
     assert "green/finished" not in evaluator().cluster.workloads
+
+
+def test_annotations_of_a_rule_are_in_its_comment() -> None:
+    """All the way from the manifest to the ruleset of the node where the policy counts."""
+    node = evaluator().cluster.workloads["green/gated"].node
+    text = render(policy_ruleset(policy_state(evaluator().cluster, node)))
+    commented = [line for line in text.splitlines() if "GlobalNetworkPolicy//gate" in line]
+
+    assert any("reason=probes ticket=4711" in line for line in commented)
