@@ -22,6 +22,7 @@ from chita.compute.flow import (
     ByProfile,
     ByRule,
     ByTierEnd,
+    ByTunnel,
     Decision,
     NotApplicable,
     Verdict,
@@ -163,5 +164,5 @@ def verdict_of(decision: Decision) -> Verdict:
             return Verdict.ALLOW if setting is HostAction.ACCEPT else Verdict.DENY
         case ByHostExemption() | ByItself() | ByFailsafe() | ByForwarding() | NotApplicable():
             return Verdict.ALLOW
-        case ByTierEnd() | ByMissingProfile() | ByNoProfile():
+        case ByTierEnd() | ByMissingProfile() | ByNoProfile() | ByTunnel():
             return Verdict.DENY

@@ -13,6 +13,7 @@ from chita.compute.flow import (
     ByEndpointToHost,
     ByHostExemption,
     ByItself,
+    ByTunnel,
     DirectionVerdict,
     ExternalParty,
     Flow,
@@ -29,7 +30,7 @@ from chita.compute.matching import End, Packet
 from chita.compute.subject import Reading, Stage, Subject, Subjects
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
-from chita.model.net import Address
+from chita.model.net import IPIP, UDP, Address
 from chita.model.policy import Direction
 
 
@@ -133,6 +134,8 @@ class Evaluator:
     ) -> DirectionVerdict:
         if self._is_own_node(direction, flow, own, other):
             return DirectionVerdict(Verdict.ALLOW, ByHostExemption(own.node))
+        if direction is Direction.EGRESS and self._is_tunnel(flow):
+            return DirectionVerdict(Verdict.DENY, ByTunnel(flow.protocol))
         verdict = self._policed(own.endpoint, direction, packet)
         if not self._host_policy.has_endpoints(own.node):
             return verdict
@@ -155,6 +158,11 @@ class Evaluator:
             address = flow.destination if direction is Direction.INGRESS else flow.source
             host = self._host_policy.local(direction, node, address, packet)
         return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)), None, host)
+
+    def _is_tunnel(self, flow: Flow) -> bool:
+        """Whether *flow* is an encapsulation of ours, or IPIP."""
+        port = self.cluster.setting.vxlan_port
+        return flow.protocol == IPIP or (flow.protocol == UDP and flow.destination_port == port)
 
     def _is_own_node(
         self, direction: Direction, flow: Flow, own: WorkloadParty, other: Party

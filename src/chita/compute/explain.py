@@ -105,7 +105,7 @@ class DirectionSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     action: Verdict
     decided_by: str
     """rule, end-of-tier, profile, missing-profile, no-profile, host-exemption, endpoint-to-host,
-    itself or not-applicable."""
+    tunnel, itself or not-applicable."""
     tier: str | None = None
     policy: str | None = None
     """The policy's key, or the profile's name."""

@@ -119,6 +119,12 @@ class ByForwarding(msgspec.Struct, frozen=True, tag="forwarding", gc=False):
     """Forwarded traffic that no policy with ``applyOnForward`` decided on: allowed (v3 2.10)."""
 
 
+class ByTunnel(msgspec.Struct, frozen=True, tag="tunnel", gc=False):
+    """A workload may not send VXLAN or IPIP: packets inside would pass the policy of all nodes."""
+
+    protocol: int
+
+
 class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable", gc=False):
     """Nothing is enforced at this end: it is outside, or a host (host policy is not enforced)."""
 
@@ -136,6 +142,7 @@ Decision = (
     | ByItself
     | ByFailsafe
     | ByForwarding
+    | ByTunnel
     | NotApplicable
 )
 """What decided one direction of a flow."""

@@ -18,6 +18,7 @@ from chita.compute.flow import (
     ByProfile,
     ByRule,
     ByTierEnd,
+    ByTunnel,
     Decision,
     ExternalParty,
     Flow,
@@ -34,7 +35,7 @@ from chita.compute.rules import (
     ServicePorts,
     SetSource,
 )
-from chita.model.net import Address, protocol_name
+from chita.model.net import UDP, Address, protocol_name
 from chita.model.policy import Action, EntityRule, IcmpMatch, Rule
 from chita.model.selector import Selector, and_, canonical, mentioned_keys, not_
 
@@ -50,7 +51,7 @@ class Mismatch(msgspec.Struct, frozen=True):
         return f"{self.field} is {self.wanted}, seen {self.seen}"
 
 
-def why(decision: Decision) -> str:  # noqa: C901, PLR0911 - a case a decision
+def why(decision: Decision) -> str:  # noqa: C901, PLR0911, PLR0912 - a case a decision
     """Return a sentence that says what *decision* is."""
     match decision:
         case ByRule(action, tier, policy, rule):
@@ -76,6 +77,9 @@ def why(decision: Decision) -> str:  # noqa: C901, PLR0911 - a case a decision
             return f"{protocol_name(protocol)} {port} is a failsafe port: no policy closes it"
         case ByForwarding():
             return "no policy for forwarded traffic (applyOnForward) decided: that allows"
+        case ByTunnel(protocol):
+            what = "VXLAN" if protocol == UDP else "IPIP"
+            return f"workloads may not send {what}: it would hide packets from policy"
         case ByItself():
             return "the packet never leaves the workload"
         case NotApplicable(HostParty(node)):

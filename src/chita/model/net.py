@@ -240,7 +240,7 @@ class PortRange(msgspec.Struct, frozen=True, order=True):
         return str(self.first) if self.first == self.last else f"{self.first}:{self.last}"
 
 
-ICMP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 58, 132, 136
+ICMP, IPIP, TCP, UDP, ICMPV6, SCTP, UDPLITE = 1, 4, 6, 17, 58, 132, 136
 """IANA protocol numbers; a protocol in the model is always its number."""
 
 PROTOCOL_NAMES: dict[int, str] = {

@@ -34,6 +34,7 @@ from chita.compute.flow import (
     ByProfile,
     ByRule,
     ByTierEnd,
+    ByTunnel,
     Decision,
     ExternalParty,
     Flow,
@@ -410,3 +411,28 @@ def test_both_ends_must_allow() -> None:
     assert verdict.egress.action is Verdict.DENY
     assert verdict.ingress.action is Verdict.ALLOW
     assert verdict.verdict is Verdict.DENY
+
+
+@pytest.mark.parametrize(
+    ("protocol", "port", "verdict"),
+    [
+        pytest.param(UDP, 4789, Verdict.DENY, id="vxlan"),
+        pytest.param(4, 0, Verdict.DENY, id="ipip"),
+        pytest.param(UDP, 4790, Verdict.ALLOW, id="another-port"),
+        pytest.param(TCP, 4789, Verdict.ALLOW, id="another-protocol"),
+    ],
+)
+def test_workloads_may_not_tunnel(protocol: int, port: int, verdict: Verdict) -> None:
+    """Packets inside would pass the policy of all nodes (calico.md 3.2)."""
+    pods = workload("shop/web", "10.244.0.1"), workload("shop/db", "10.244.0.2")
+    state = cluster(namespace("shop"), *pods)
+    flow = Flow(
+        source=Address.parse("10.244.0.1"),
+        destination=Address.parse("10.244.0.2"),
+        protocol=protocol,
+        destination_port=port,
+    )
+    found = evaluate(state, flow).egress
+
+    assert verdict is found.action
+    assert isinstance(found.decided_by, ByTunnel) == (verdict is Verdict.DENY)

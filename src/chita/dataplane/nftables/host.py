@@ -31,7 +31,7 @@ from chita.dataplane.nftables.objects import (
     VerdictLookup,
 )
 from chita.desired.policy import PolicyState
-from chita.model.net import ICMPV6, TCP, UDP, Cidr
+from chita.model.net import ICMPV6, IPIP, TCP, UDP, Cidr
 from chita.model.settings import DeniedFlows, HostAction
 
 WORKLOAD_PREFIX = "cali"
@@ -44,8 +44,6 @@ WORKLOADS = "workloads"
 SOURCES = {4: "workload-sources4", 6: "workload-sources6"}
 """Interface and address: all that a pod may send from."""
 
-IPIP = 4
-"""IPv4 in IPv4 (RFC 2003)."""
 RAW, MANGLE, FILTER = -300, -150, 0
 """Hook priorities (linux/netfilter_ipv4.h)."""
 
