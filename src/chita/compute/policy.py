@@ -28,7 +28,7 @@ from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.labels import Labels
 from chita.model.net import Cidr, collapse
-from chita.model.policy import Direction, Policy, ServiceRef
+from chita.model.policy import Direction, Policy, ServiceRef, StagedAction
 from chita.model.selector import Selector, mentioned_keys
 from chita.model.service import EndpointSlice
 
@@ -71,9 +71,10 @@ def applied_labels(cluster: ClusterState) -> dict[str, Labels]:
 def resolve_policy(policy: Policy) -> ResolvedRules:
     """Return the rules of *policy* in the directions it has.
 
-    A staged policy holds no rules here: it is counted where it stands, and decides nothing.
+    A staged policy's rules are counted where it stands and decide nothing; one that previews a
+    removal has none.
     """
-    if policy.staged is not None:
+    if policy.staged not in (None, StagedAction.SET):
         return resolve_rules((), ())
     types = policy.types
     return resolve_rules(

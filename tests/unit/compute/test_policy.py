@@ -80,12 +80,21 @@ def test_sets_of_unused_directions_are_left_out() -> None:
     assert state(ingress_only).policies["NetworkPolicy/a/p"].egress == ()
 
 
-def test_staged_policies_are_listed_without_rules() -> None:
-    """v3 2.12: they never affect packets, so that their sets need not be kept either."""
+def test_staged_policies_are_listed_with_rules_to_count() -> None:
+    """v3 2.12: they never affect packets; the kernel counts what they would have matched."""
     staged = policy("a/p", ingress=[rule(source=side("has(x)"))], staged=StagedAction.SET)
     only = state(staged)
 
     assert only.endpoints[WEB.interface].ingress[0].staged == {"NetworkPolicy/a/p"}
+    assert len(only.policies["NetworkPolicy/a/p"].ingress) == 1
+    assert only.address_sets
+
+
+def test_a_staged_removal_has_nothing_to_count() -> None:
+    """It previews that a policy is gone."""
+    staged = policy("a/p", ingress=[rule(source=side("has(x)"))], staged=StagedAction.DELETE)
+    only = state(staged)
+
     assert only.policies["NetworkPolicy/a/p"].ingress == ()
     assert not only.address_sets
 
