@@ -127,6 +127,7 @@ class Agent:
     async def figures(self, client: ApiClient, world: WorldG, changes: int) -> dict[str, Any]:
         await until("in sync", self._in_sync, s=40)
         start_s = time.perf_counter() - self._started
+        await asyncio.sleep(2)  # its one collection of garbage is over
         idle = await self._idle_cpu(5.0)
         kinds = change_kinds(client, world)
         delays: dict[str, list[float]] = {name: [] for name in kinds}
