@@ -65,18 +65,19 @@ class ApiClient:
     """A session with one API server. Use it as an async context manager, in one event loop."""
 
     def __init__(self, config: ApiConfig, *, timeout_s: float = 15.0) -> None:
-        self._config = config
+        self.config = config
+        """Whom it talks to, and as whom."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            ssl=self._config.ssl_context(), limit=0, socket_factory=_small_segments
+            ssl=self.config.ssl_context(), limit=0, socket_factory=_small_segments
         )
         self._session = aiohttp.ClientSession(
-            self._config.server,
+            self.config.server,
             connector=connector,
-            headers={"Accept": "application/json", **self._config.headers()},
+            headers={"Accept": "application/json", **self.config.headers()},
             json_serialize=_text,
         )
         return self

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HEALTH = frozenset({"/healthz", "/readyz", "/livez"})
 JOIN = "/chita/v1/join"
 TOKENS = "/chita/v1/tokens"
+AUTHORITY = "/chita/v1/ca"
 MAX_BODY_BYTES = 3 * 1024 * 1024  # as kube-apiserver
 log = logger("server")
 
@@ -66,6 +67,11 @@ class App:
             return web.Response(text="ok")
         if path == JOIN and request.method == "POST":
             return await self._join(request)
+        if path == AUTHORITY and request.method == "GET":
+            # Public as every certificate: a host that is to join checks its fingerprint.
+            return web.Response(
+                body=self._joining.authority_pem, content_type="application/x-pem-file"
+            )
         user = user_of(request.get_extra_info("peercert"))
         if user is None and path != "/version":
             raise status.unauthorized()

@@ -67,6 +67,11 @@ class Joining:
         self._authority = authority
         self._one_at_a_time = asyncio.Lock()  # two joins of one node must agree on its address
 
+    @property
+    def authority_pem(self) -> bytes:
+        """The certificate of the authority that signs for nodes and for the server itself."""
+        return self._authority.certificate_pem
+
     async def add_token(self, token: str, lifetime: timedelta | None) -> None:
         """Accept *token* from now on; None: for ever. Only its hash is kept.
 

@@ -8,7 +8,7 @@ import click
 
 
 @click.command()
-@click.option("--node", required=True, help="This node's name in the API.")
+@click.option("--node", default="", help="This node's name in the API; else the one it joined as.")
 @click.option("--server", default="", help="URL of `chita server`, such as https://10.0.0.5:6443.")
 @click.option(
     "--ca-file",
@@ -69,6 +69,8 @@ def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     r"""Run the agent of this node until SIGTERM; the kernel keeps what it was given.
 
+    A host that was joined (`chita node join`) needs no options.
+
     \b
     Example:
         chita agent --node aws-1 --server https://198.18.0.10:6443 --ca-file ca.crt
@@ -77,6 +79,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
     import asyncio
 
     from chita.agent.main import run
+    from chita.agent.membership import completed
     from chita.agent.settings import AgentSettings
     from chita.telemetry.log import LogFormat, configure
 
@@ -92,4 +95,4 @@ def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
         pod_mtu_bytes=pod_mtu,
         resync_s=resync,
     )
-    asyncio.run(run(settings))
+    asyncio.run(run(completed(settings)))
