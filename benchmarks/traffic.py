@@ -23,76 +23,36 @@ with what the kernel does for them on their own processors: it hardly depends on
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
-import select
-import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from chita.agent.appliers import NODE_SYSCTLS
-from chita.dataplane.netlink.namespace import inside
-from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
-from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.nftables.applier import NftApplier
-from chita.dataplane.nftables.ruleset import policy_ruleset
-from chita.dataplane.nftables.table import KernelTable
-from chita.dataplane.pod_interface import PodInterface, PodInterfaces
-from chita.dataplane.sysctl import sync_sysctls
-from chita.desired.policy import (
-    AddressSet,
-    EndpointPolicy,
-    Match,
-    PolicyRules,
-    PolicyState,
-    Rule,
-    TierPolicies,
+from policy_node import (
+    CLIENT,
+    IPERF_PORT,
+    SERVER,
+    Case,
+    connect_pods,
+    load,
+    namespace,
+    pod_address,
+    policies_state,
 )
-from chita.model.net import TCP, Address, Cidr, PortRange
-from chita.model.policy import Action
 
-POLICIES, PODS, SELECTORS, LARGE = 1_000, 110, 500, 20_000
-BIG = "s:big"
-"""20,000 addresses and 20,000 networks; other selectors are 20 addresses each."""
-CLIENT, SERVER = 1, 2
-"""Which pods of the state are measured."""
-IPERF_PORT = 5201
-PORTS = range(5001, 5009)
-"""Of connections: eight, so that a pair of ports hardly comes twice while it is remembered."""
-IN_FLIGHT = 64
+from chita.dataplane.netlink.namespace import inside
+from chita.dataplane.nftables.ruleset import policy_ruleset
+from chita.desired.policy import PolicyState
+
+CONNECTIONS = Path(__file__).with_name("connections.py")
 THROUGHPUT_BYTES, CONNECTIONS_S = 300_000_000, 0.25
 """Short turns, so that both of a pair meet the same load of the machine."""
-MTU_BYTES = 1500
-RESET = (1).to_bytes(4, sys.byteorder) + bytes(4)
-"""struct linger: a close resets. The client sees the end at once; neither side keeps TIME_WAIT."""
-STATEFUL = """table inet stateful {
-    chain forward {
-        type filter hook forward priority 0; policy accept;
-        ct state established,related accept
-    }
-}
-"""
-
-
-class Case(StrEnum):
-    """What a node's kernel holds."""
-
-    NONE = "none"
-    CONNTRACK = "conntrack"
-    EMPTY = "empty"
-    POLICIES = "policies"
-
-
 PEERS = {
     "ratio": Case.NONE,
     "ratio_to_empty_policy": Case.EMPTY,
@@ -103,20 +63,12 @@ PEERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--accept", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--connect", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.accept:
-        accept_connections()
-    elif options.connect:
-        for line in sys.stdin:
-            print(count_connections(options.connect, float(line)), flush=True)
-    else:
-        with_policies = policies_state()
-        with ExitStack() as stack:
-            pairs = {case: stack.enter_context(pods_of_node(case, with_policies)) for case in Case}
-            samples = measure(pairs, options.rounds)
-        print(json.dumps(report(samples, options.rounds, with_policies), indent=2))
+    with_policies = policies_state()
+    with ExitStack() as stack:
+        pairs = {case: stack.enter_context(pods_of_node(case, with_policies)) for case in Case}
+        samples = measure(pairs, options.rounds)
+    print(json.dumps(report(samples, options.rounds, with_policies), indent=2))
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -185,160 +137,6 @@ def figures(samples: Mapping[Case, list[Sample]]) -> dict[str, Any]:
     return found
 
 
-# What stands in the kernel.
-
-
-def policy(number: int) -> PolicyRules:
-    """Return a policy of five ingress rules, none of which allows what is measured."""
-    rules = [
-        Rule(
-            action=Action.ALLOW,
-            protocol=TCP,
-            source=Match(sets=(f"s:{(number + i) % SELECTORS}",)),
-            destination=Match(ports=(PortRange(80 + i, 80 + i), PortRange(443, 443))),
-        )
-        for i in range(4)
-    ]
-    return PolicyRules(ingress=(*rules, Rule(action=Action.ALLOW, source=Match(sets=(BIG,)))))
-
-
-def node_state() -> PolicyState:
-    """Return a node of 110 pods, a hundred of which have ten policies each."""
-    keys = [f"NetworkPolicy/shop/p{number}" for number in range(POLICIES)]
-    each = POLICIES // PODS + 1
-    endpoints = {}
-    for pod in range(PODS):
-        mine = tuple(keys[pod * each : (pod + 1) * each])
-        tier = TierPolicies(tier="default", policies=mine, end=Action.DENY)
-        endpoints[interface(pod)] = EndpointPolicy(
-            interface=interface(pod),
-            endpoint=f"shop/pod-{pod}",
-            addresses=(Address(4, 0x0AF40000 + pod),),
-            ingress=(tier,) if mine else (),
-            profiles=("kns.shop",),
-        )
-    sets = {
-        f"s:{n}": AddressSet(
-            addresses=frozenset(Address(4, 0x0A000000 + n * 64 + i) for i in range(20))
-        )
-        for n in range(SELECTORS)
-    }
-    sets[BIG] = AddressSet(
-        addresses=frozenset(Address(4, 0x0B000000 + i) for i in range(LARGE)),
-        networks=frozenset(Cidr(4, 0x0C000000 + i * 512, 24) for i in range(LARGE)),
-    )
-    return PolicyState(
-        endpoints=endpoints,
-        policies={key: policy(number) for number, key in enumerate(keys)},
-        profiles={
-            "kns.shop": PolicyRules(
-                ingress=(Rule(action=Action.ALLOW),), egress=(Rule(action=Action.ALLOW),)
-            )
-        },
-        address_sets=sets,
-    )
-
-
-def policies_state() -> PolicyState:
-    """Return the node's state; its two measured pods may talk by their last rules."""
-
-    base = node_state()
-    client, server = (base.endpoints[interface(pod)] for pod in (CLIENT, SERVER))
-    ports = (PortRange(PORTS[0], PORTS[-1]), PortRange(IPERF_PORT, IPERF_PORT))
-    policies = dict(base.policies)
-    for key in client.ingress[0].policies:
-        rules = policies[key].ingress
-        outward = tuple(
-            msgspec.structs.replace(
-                rule,
-                source=Match(),
-                destination=Match(sets=rule.source.sets, ports=rule.destination.ports),
-            )
-            for rule in rules
-        )
-        policies[key] = PolicyRules(ingress=rules, egress=outward)
-    last = client.ingress[0].policies[-1]
-    allow_out = Rule(
-        action=Action.ALLOW, protocol=TCP, destination=Match(sets=("s:server",), ports=ports)
-    )
-    policies[last] = msgspec.structs.replace(
-        policies[last], egress=(*policies[last].egress[:-1], allow_out)
-    )
-    last = server.ingress[0].policies[-1]
-    allow_in = Rule(
-        action=Action.ALLOW,
-        protocol=TCP,
-        source=Match(sets=("s:client",)),
-        destination=Match(ports=ports),
-    )
-    policies[last] = PolicyRules(ingress=(*policies[last].ingress[:-1], allow_in))
-    return msgspec.structs.replace(
-        base,
-        endpoints=base.endpoints
-        | {client.interface: msgspec.structs.replace(client, egress=client.ingress)},
-        policies=policies,
-        address_sets=base.address_sets
-        | {
-            "s:client": AddressSet(addresses=frozenset(client.addresses)),
-            "s:server": AddressSet(addresses=frozenset(server.addresses)),
-        },
-    )
-
-
-def without_policies(state: PolicyState) -> PolicyState:
-    """Return *state* with its pods, profiles and nothing else."""
-
-    endpoints = {
-        name: msgspec.structs.replace(endpoint, ingress=(), egress=())
-        for name, endpoint in state.endpoints.items()
-    }
-    return msgspec.structs.replace(state, endpoints=endpoints, policies={}, address_sets={})
-
-
-def interface(pod: int) -> str:
-    return f"cali{pod:011x}"
-
-
-def pod_address(state: PolicyState, pod: int) -> Address:
-    return state.endpoints[interface(pod)].addresses[0]
-
-
-def connect_pods(node: Path, state: PolicyState, pods: Mapping[int, Path]) -> None:
-    """Attach *pods* to the *node* as its agent does."""
-
-    sync_sysctls(NODE_SYSCTLS)
-    with NetlinkSocket(namespace=node) as netlink:
-        sync_rules(our_rules(OURS), Rules(netlink))
-        interfaces = PodInterfaces(netlink)
-        for pod, namespace in pods.items():
-            interfaces.attach(
-                PodInterface(
-                    host_interface=interface(pod),
-                    namespace=namespace,
-                    addresses=(pod_address(state, pod),),
-                    mtu_bytes=MTU_BYTES,
-                )
-            )
-            sync_sysctls({"net/ipv4/ip_local_port_range": "10000 65535"}, namespace=namespace)
-
-
-def load(case: Case, state: PolicyState) -> None:
-    """Put *case* into the kernel of the calling thread's namespace."""
-
-    match case:
-        case Case.NONE:
-            return
-        case Case.CONNTRACK:
-            subprocess.run(["nft", "-f", "-"], input=STATEFUL, text=True, check=True)
-        case Case.EMPTY | Case.POLICIES:
-            table = KernelTable()
-            NftApplier(table).apply(state if case is Case.POLICIES else without_policies(state))
-            table.close()
-
-
-# The traffic.
-
-
 class Pods:
     """Two pods of one node: a client and a server of each kind, each on its own processor."""
 
@@ -386,7 +184,7 @@ class Pods:
 def pods_of_node(case: Case, state: PolicyState) -> Iterator[Pods]:
     """Yield two pods of a new node that holds *case*; remove it whatever happens."""
 
-    this = (sys.executable, __file__)
+    this = (sys.executable, str(CONNECTIONS))
     address = str(pod_address(state, SERVER))
     with ExitStack() as stack:
         node, client, server = (
@@ -399,28 +197,15 @@ def pods_of_node(case: Case, state: PolicyState) -> Iterator[Pods]:
             load(case, state)
 
         inside(node, set_up)
-        acceptor = stack.enter_context(ended(start(server, 1, *this, "--accept")))
+        acceptor = stack.enter_context(ended(start(server, 1, *this, "accept")))
         iperf = ("iperf3", "-s", "-p", str(IPERF_PORT), "--forceflush")
         for process in (acceptor, stack.enter_context(ended(start(server, 1, *iperf)))):
             assert process.stdout
             while "listening" not in (line := process.stdout.readline()):
                 if not line:
                     raise SystemExit("a server does not listen")
-        connector = stack.enter_context(ended(start(client, 0, *this, "--connect", address)))
+        connector = stack.enter_context(ended(start(client, 0, *this, "connect", address)))
         yield Pods(client, address, connector, acceptor.pid)
-
-
-@contextmanager
-def namespace(role: str) -> Iterator[Path]:
-    """Yield the path of a new namespace; remove it whatever happens."""
-    # As kernel tests name theirs: the sweep of `chita lab down` leaves them alone.
-    name = f"chita-tbench{os.getpid()}-{role}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
-        yield Path("/run/netns") / name
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
 def start(namespace: Path, processor: int, *command: str) -> subprocess.Popen[str]:
@@ -442,60 +227,6 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def accept_connections() -> None:
-    """Accept on PORTS and reset each connection at once."""
-    poll = select.epoll()
-    listeners: dict[int, socket.socket] = {}
-    for port in PORTS:
-        listener = socket.create_server(("", port), backlog=1024)
-        listener.setblocking(False)
-        # Accepted sockets inherit it.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        listeners[listener.fileno()] = listener
-        poll.register(listener, select.EPOLLIN)
-    print("listening", flush=True)
-    while True:
-        for descriptor, _ in poll.poll():
-            listener = listeners[descriptor]
-            try:
-                while True:
-                    listener.accept()[0].close()
-            except BlockingIOError:
-                pass
-
-
-def count_connections(address: str, seconds: float) -> int:
-    """Return how many connections were made and reset by the other side within *seconds*."""
-    poll = select.epoll()
-    live: dict[int, socket.socket] = {}
-    opened = done = 0
-
-    def connect() -> None:
-        nonlocal opened
-        fresh = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        fresh.connect_ex((address, PORTS[opened % len(PORTS)]))
-        live[fresh.fileno()] = fresh
-        # Nothing asked for: the end of a connection is always told, its beginning is not.
-        poll.register(fresh, 0)
-        opened += 1
-
-    for _ in range(IN_FLIGHT):
-        connect()
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for descriptor, _ in poll.poll(0.1):
-            with live.pop(descriptor) as ended_:
-                why = ended_.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if why != errno.ECONNRESET:
-                raise SystemExit(f"connection to {address}: {os.strerror(why)}")
-            done += 1
-            connect()
-    for left in live.values():
-        left.close()
-    poll.close()
-    return done
 
 
 if __name__ == "__main__":
