@@ -15,15 +15,21 @@ import errno
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import struct
 import time
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
+from chita.dataplane.child import (
+    STOP_TIMEOUT_S,
+    Child,
+    end,
+    find_child,
+    read_child,
+    start_time,
+    write_child,
+)
 from chita.dataplane.netlink.namespace import in_own_thread, inside, mount_privately
 from chita.dataplane.tunnels import uapi
 from chita.dataplane.tunnels.wireguard import DeviceState, PeerChange
@@ -33,16 +39,8 @@ _PROGRAM = "wireguard-go"
 _TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB  # linux/if_tun.h
 _IFF_TUN = 0x0001
 _IFREQ = struct.Struct("=16sH22x")
-_START_TIMEOUT_S, _ANSWER_TIMEOUT_S, _STOP_TIMEOUT_S = 10.0, 5.0, 5.0
+_START_TIMEOUT_S, _ANSWER_TIMEOUT_S = 10.0, 5.0
 _POLL_S = 0.002
-
-
-class _Process(msgspec.Struct, frozen=True):
-    """Which process serves the device: a pid alone may have been given to another one since."""
-
-    pid: int
-    started: int
-    """In clock ticks since the machine started (field 22 of /proc/pid/stat)."""
 
 
 class WireguardGo:
@@ -75,7 +73,7 @@ class WireguardGo:
             try:
                 self._ask(uapi.GET)
             except EngineError:  # alive but deaf: its socket was deleted, or it hangs
-                self._end(process)
+                end(process)
             else:
                 return False
         if shutil.which(_PROGRAM) is None:
@@ -107,7 +105,7 @@ class WireguardGo:
         """End the process and remove the device; twice is once."""
         process = self._running()
         if process is not None:
-            self._end(process)
+            end(process)
         for path in (self._pid_path, self._socket_path):
             path.unlink(missing_ok=True)
         with suppress(KernelError):  # no TUN here, or the namespace is gone and the device with it
@@ -178,12 +176,11 @@ class WireguardGo:
             os.close(log)
 
     def _await_answer(self, pid: int) -> None:
-        started = _start_time(pid)
-        if started is not None:
-            process = _Process(pid, started)
-            self._pid_path.write_bytes(msgspec.json.encode(process))
+        child = find_child(pid)
+        if child is not None:
+            write_child(self._pid_path, child)
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < deadline and _start_time(pid) is not None:
+        while time.monotonic() < deadline and start_time(pid) is not None:
             with suppress(EngineError):
                 self._ask(uapi.GET)
                 return
@@ -194,30 +191,17 @@ class WireguardGo:
             f"(log {self.log_path})"
         )
 
-    def _running(self) -> _Process | None:
+    def _running(self) -> Child | None:
         """Return our process as the pid file has it, if it is that one and alive.
 
         Without a usable pid file, as after a crash between start and writing it, the process that
         listens on the socket is ours: nobody else can write to the directory.
         """
-        try:
-            process = msgspec.json.decode(self._pid_path.read_bytes(), type=_Process)
-        except (FileNotFoundError, msgspec.DecodeError):
+        child = read_child(self._pid_path)
+        if child is None:
             pid = _listener_pid(self._socket_path)
-            started = _start_time(pid) if pid else None
-            return _Process(pid, started) if pid and started is not None else None
-        return process if _start_time(process.pid) == process.started else None
-
-    def _end(self, process: _Process) -> None:
-        """End *process*; politely first."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-            deadline = time.monotonic() + _STOP_TIMEOUT_S
-            while time.monotonic() < deadline:
-                if _start_time(process.pid) != process.started:
-                    return
-                time.sleep(_POLL_S)
+            return find_child(pid) if pid else None
+        return child if child.is_running else None
 
     def _keep_device(self, persistent: int) -> None:
         """Make the TUN device stay (1) or go (0) when the last descriptor of it is closed."""
@@ -237,7 +221,7 @@ def _open_tun(device: str) -> int:
             f"open /dev/net/tun: {error.strerror}; wireguard-go needs the tun module",
             errno=error.errno or 0,
         ) from error
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    deadline = time.monotonic() + STOP_TIMEOUT_S
     while True:
         try:
             fcntl.ioctl(tun, _TUNSETIFF, _IFREQ.pack(device.encode(), _IFF_TUN))
@@ -261,22 +245,3 @@ def _listener_pid(path: Path) -> int | None:
             return None
         credentials = opened.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int(struct.unpack("=iII", credentials)[0]) or None
-
-
-def _start_time(pid: int) -> int | None:
-    """Return when *pid* started, in clock ticks since boot; None when it is dead.
-
-    A child of ours is dead when it can be buried, which this does; somebody else's is dead as soon
-    as it is a zombie, since who should bury it may never do so.
-    """
-    is_child = True
-    try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return None
-    except ChildProcessError:
-        is_child = False
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" and not is_child else int(fields[19])
