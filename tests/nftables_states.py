@@ -7,7 +7,6 @@ import msgspec
 from chita.desired.policy import (
     AddressSet,
     EndpointPolicy,
-    FlowLogGroups,
     Match,
     PolicyRules,
     PolicyState,
@@ -17,7 +16,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import ICMP, TCP, Address, Cidr, PortRange
 from chita.model.policy import Action, IcmpMatch
-from chita.model.settings import DeniedFlows, HostAction
+from chita.model.settings import DeniedFlows, FlowLogGroups, HostAction, Period, Rate
 
 POD, OTHER = Address.parse("10.244.0.1"), Address.parse("10.244.0.2")
 POD6 = Address.parse("fd00:10:244::1")
@@ -138,6 +137,19 @@ STATES: dict[str, PolicyState] = {
         flow_log_groups=FlowLogGroups(ingress=1, egress=2),
         vxlan_port=4789,
         denied_flows=DeniedFlows.KEEP,
+    ),
+    "log-limits": msgspec.structs.replace(
+        situation(
+            pod(tier("default", WEB)),
+            {
+                WEB: PolicyRules(
+                    ingress=(Rule(action=Action.LOG), Rule(action=Action.ALLOW)), tier="default"
+                )
+            },
+        ),
+        log_prefix="%t %k %n (%p) 100%",
+        log_rate=Rate(7, Period.HOUR),
+        log_burst=9,
     ),
     "long-names": situation(
         pod(tier("t" * 253, LONG)),

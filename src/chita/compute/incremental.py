@@ -162,6 +162,9 @@ class IncrementalPolicy:
             cluster_networks=inside,
             endpoint_to_host=self.cluster.setting.endpoint_to_host,
             log_prefix=self.cluster.setting.log_prefix,
+            log_rate=self.cluster.setting.log_rate,
+            log_burst=self.cluster.setting.log_burst,
+            flow_log_groups=self.cluster.setting.flow_log_groups,
             vxlan_port=self.cluster.setting.vxlan_port,
             denied_flows=self.cluster.setting.denied_flows,
         )
@@ -173,6 +176,9 @@ class IncrementalPolicy:
             "cluster_networks",
             "endpoint_to_host",
             "log_prefix",
+            "log_rate",
+            "log_burst",
+            "flow_log_groups",
             "vxlan_port",
             "denied_flows",
         )

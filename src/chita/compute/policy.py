@@ -58,6 +58,9 @@ def policy_state(cluster: ClusterState, node: str) -> PolicyState:
         cluster_networks=cluster_networks(cluster),
         endpoint_to_host=cluster.setting.endpoint_to_host,
         log_prefix=cluster.setting.log_prefix,
+        log_rate=cluster.setting.log_rate,
+        log_burst=cluster.setting.log_burst,
+        flow_log_groups=cluster.setting.flow_log_groups,
         vxlan_port=cluster.setting.vxlan_port,
         denied_flows=cluster.setting.denied_flows,
     )
@@ -75,11 +78,12 @@ def resolve_policy(policy: Policy) -> ResolvedRules:
     removal has none.
     """
     if policy.staged not in (None, StagedAction.SET):
-        return resolve_rules((), ())
+        return resolve_rules((), (), policy.tier)
     types = policy.types
     return resolve_rules(
         policy.ingress if Direction.INGRESS in types else (),
         policy.egress if Direction.EGRESS in types else (),
+        policy.tier,
     )
 
 

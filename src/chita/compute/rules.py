@@ -90,12 +90,18 @@ _NOTHING = Selected(not_(all_()))
 """An empty set: in a rule that must match it, it stands for *never*."""
 
 
-def resolve_rules(ingress: Iterable[model.Rule], egress: Iterable[model.Rule]) -> ResolvedRules:
-    """Return the rules of both directions with their selectors turned into names of sets."""
+def resolve_rules(
+    ingress: Iterable[model.Rule], egress: Iterable[model.Rule], tier: str = ""
+) -> ResolvedRules:
+    """Return the rules of both directions with their selectors turned into names of sets.
+
+    *tier* is the policy's; a profile has none.
+    """
     sets: dict[str, SetSource] = {}
     rules = PolicyRules(
         ingress=tuple([_resolve_rule(rule, sets) for rule in ingress]),
         egress=tuple([_resolve_rule(rule, sets) for rule in egress]),
+        tier=tier,
     )
     return ResolvedRules(rules, sets)
 

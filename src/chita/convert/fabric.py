@@ -18,11 +18,20 @@ from chita.model.location import Location
 from chita.model.net import Cidr
 from chita.model.node import FabricNode, HostInterface
 from chita.model.problem import Problem
-from chita.model.settings import DeniedFlows, Encryption, HostAction, Settings
+from chita.model.settings import (
+    DeniedFlows,
+    Encryption,
+    FlowLogGroups,
+    HostAction,
+    Period,
+    Rate,
+    Settings,
+)
 
 API_VERSION = "chita.dev/v1alpha1"
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_RATE = re.compile(r"([1-9][0-9]{0,3})/(second|minute|hour|day)")
 _KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
 _MTU = {"low": 576, "high": 65535}
 """RFC 791: each host takes 576 bytes; the field of the IP header ends at 65,535."""
@@ -153,6 +162,29 @@ def _meshes(field: Field) -> tuple[Cidr, ...]:
     return meshes
 
 
+def _rate(field: Field) -> Rate:
+    found = _RATE.fullmatch(field.text())
+    if found is None:
+        raise field.error(
+            f"'{field.text()}' is not a rate: write 1 to 9999, '/', and second, minute, hour or day"
+        )
+    return Rate(int(found[1]), Period(found[2]))
+
+
+def _burst(field: Field) -> int:
+    """Return a burst; 0 is the kernel's default (net/netfilter/nft_limit.c), as in Felix."""
+    return field.integer(0, low=0, high=9999) or Settings().log_burst
+
+
+def _flow_log_groups(field: Field) -> FlowLogGroups:
+    field.only("ingress", "egress")
+    default = FlowLogGroups()
+    return FlowLogGroups(
+        ingress=field["ingress"].integer(default.ingress, low=1, high=65535),
+        egress=field["egress"].integer(default.egress, low=1, high=65535),
+    )
+
+
 _TO_HOST = _Meaning(
     "endpoint_to_host", lambda field: field.one_of(_HOST_ACTIONS), strict=HostAction.DROP
 )
@@ -161,6 +193,8 @@ _BOTH = {
     "vxlanVNI": _Meaning("vxlan_vni", _vni),
     "defaultEndpointToHostAction": _TO_HOST,
     "logPrefix": _Meaning("log_prefix", Field.text),
+    "logActionRateLimit": _Meaning("log_rate", _rate),
+    "logActionRateLimitBurst": _Meaning("log_burst", _burst),
 }
 _FELIX = _BOTH | {"wireguardListeningPort": _Meaning("wireguard_port", _port)}
 _FABRIC = _BOTH | {
@@ -172,6 +206,7 @@ _FABRIC = _BOTH | {
     "deniedFlows": _Meaning(
         "denied_flows", lambda field: field.one_of(DeniedFlows), strict=DeniedFlows.END
     ),
+    "flowLogGroups": _Meaning("flow_log_groups", _flow_log_groups),
     "meshCIDRs": _Meaning("mesh_cidrs", _meshes),
 }
 

@@ -11,7 +11,7 @@ import msgspec
 
 from chita.model.net import Address, Cidr, Family, PortRange
 from chita.model.policy import Action, HttpMatch, IcmpMatch
-from chita.model.settings import DeniedFlows, HostAction
+from chita.model.settings import DeniedFlows, FlowLogGroups, HostAction, Period, Rate
 
 
 class AddressSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +76,8 @@ class PolicyRules(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ingress: tuple[Rule, ...] = ()
     egress: tuple[Rule, ...] = ()
+    tier: str = ""
+    """A policy's, for the prefix of its logs; a profile is in none."""
 
 
 class TierPolicies(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,13 +109,6 @@ class EndpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Profile names, into PolicyState.profiles; one that is missing there denies (v3 2.8)."""
 
 
-class FlowLogGroups(msgspec.Struct, frozen=True):
-    """The NFLOG groups (1 to 65535) that verdicts are told to, by direction."""
-
-    ingress: int = 1
-    egress: int = 2
-
-
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All policy of one node. It holds nothing that its endpoints do not use."""
 
@@ -133,6 +128,9 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All pools, mesh ranges and node addresses: destinations that are never masqueraded."""
     endpoint_to_host: HostAction = HostAction.ACCEPT
     log_prefix: str = "calico-packet"
+    log_rate: Rate = Rate(10, Period.SECOND)
+    """Of each Log rule, after *log_burst* lines at once."""
+    log_burst: int = 5
     flow_log_groups: FlowLogGroups | None = None
     """None: verdicts are only counted."""
     vxlan_port: int | None = None

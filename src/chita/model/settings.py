@@ -33,6 +33,40 @@ class DeniedFlows(StrEnum):
     """It goes on until it ends by itself, as in Calico."""
 
 
+class Period(StrEnum):
+    """What a rate is counted in."""
+
+    SECOND = "second"
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return _SECONDS[self]
+
+
+_SECONDS = {Period.SECOND: 1, Period.MINUTE: 60, Period.HOUR: 3600, Period.DAY: 86400}
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """So many in a period, spelled ``10/second``."""
+
+    count: int
+    period: Period
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.period}"
+
+
+class FlowLogGroups(msgspec.Struct, frozen=True):
+    """The NFLOG groups (1 to 65535) that verdicts are told to, by direction."""
+
+    ingress: int = 1
+    egress: int = 2
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster's settings after defaults; one value, named ``default``."""
 
@@ -49,6 +83,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     denied_flows: DeniedFlows = DeniedFlows.END
     endpoint_to_host: HostAction = HostAction.ACCEPT
     log_prefix: str = "calico-packet"
+    """Before each line of a Log rule: %t tier, %k kind, %n name, %p namespace/name of its owner."""
+    log_rate: Rate = Rate(10, Period.SECOND)
+    """Of lines, for each Log rule by itself. Upstream has no limit unless asked: a flood must not
+    fill the disk."""
+    log_burst: int = 5
+    """Lines that may come at once before the rate counts, 1 to 9999."""
+    flow_log_groups: FlowLogGroups | None = None
+    """None: verdicts are only counted."""
 
     @property
     def key(self) -> str:

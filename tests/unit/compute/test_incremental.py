@@ -30,7 +30,7 @@ from chita.model.endpoint import Profile, WorkloadEndpoint
 from chita.model.net import TCP
 from chita.model.policy import Policy, Tier
 from chita.model.service import EndpointSlice
-from chita.model.settings import Settings
+from chita.model.settings import FlowLogGroups, Period, Rate, Settings
 from states.changes import steps
 from strategies import NODES, changes, clusters
 
@@ -114,6 +114,8 @@ def started() -> IncrementalPolicy:
         pytest.param(Put(workload("a/web", "10.244.0.1", node="node-2")), id="pod-moves"),
         pytest.param(Put(node("node-2", "10.0.0.2")), id="node"),
         pytest.param(Put(Settings(log_prefix="dropped")), id="settings"),
+        pytest.param(Put(Settings(log_rate=Rate(1, Period.DAY), log_burst=9)), id="log-limit"),
+        pytest.param(Put(Settings(flow_log_groups=FlowLogGroups())), id="flow-logs"),
         pytest.param(
             Put(policy("/all", "has(app) && pcns.team == 'blue'", egress=[])), id="by-namespace"
         ),

@@ -27,7 +27,7 @@ from chita.model.cluster import Entity
 from chita.model.endpoint import Profile
 from chita.model.policy import StagedAction
 from chita.model.selector import parse_selector, uid
-from chita.model.settings import HostAction, Settings
+from chita.model.settings import FlowLogGroups, HostAction, Period, Rate, Settings
 
 WEB = workload("a/web", "10.244.0.1", labels={"app": "web"})
 FAR = workload("a/far", "10.244.1.1", labels={"app": "far"}, node="node-2")
@@ -134,10 +134,29 @@ def test_networks() -> None:
 
 
 def test_settings() -> None:
-    known = state(Settings(endpoint_to_host=HostAction.DROP, log_prefix="drop"))
+    known = state(
+        Settings(
+            endpoint_to_host=HostAction.DROP,
+            log_prefix="drop",
+            log_rate=Rate(2, Period.DAY),
+            log_burst=3,
+            flow_log_groups=FlowLogGroups(ingress=7, egress=8),
+        )
+    )
 
     assert known.endpoint_to_host is HostAction.DROP
     assert known.log_prefix == "drop"
+    assert (Rate(2, Period.DAY), 3) == (known.log_rate, known.log_burst)
+    assert FlowLogGroups(ingress=7, egress=8) == known.flow_log_groups
+
+
+def test_rules_know_their_tier() -> None:
+    """Prefixes of logs name it; a profile has none."""
+    known = state(policy("a/p", tier="security", ingress=[]), policy("a/q", ingress=[]))
+
+    assert known.policies["NetworkPolicy/a/p"].tier == "security"
+    assert known.policies["NetworkPolicy/a/q"].tier == "default"
+    assert {each.tier for each in known.profiles.values()} == {""}
 
 
 def test_rules_keep_their_places() -> None:

@@ -27,7 +27,14 @@ from chita.model.node import FabricNode, HostInterface, Node
 from chita.model.policy import BUILT_IN_TIERS, Action, Tier
 from chita.model.selector import all_, parse_selector
 from chita.model.service import EndpointSlice, Service, ServicePort, SliceEndpoint
-from chita.model.settings import Encryption, HostAction, Settings
+from chita.model.settings import (
+    Encryption,
+    FlowLogGroups,
+    HostAction,
+    Period,
+    Rate,
+    Settings,
+)
 
 
 def obj(api: str, kind: str, /, name: str = "n", **fields: Any) -> dict[str, Any]:
@@ -500,6 +507,8 @@ def test_settings_of_both_kinds() -> None:
             "vxlanVNI": 7,
             "defaultEndpointToHostAction": "Drop",
             "bpfEnabled": True,
+            "logActionRateLimit": "100/hour",
+            "logActionRateLimitBurst": 7,
         },
     )
     fabric = obj(
@@ -511,6 +520,7 @@ def test_settings_of_both_kinds() -> None:
             "encryption": "All",
             "keepaliveSeconds": 9,
             "meshCIDRs": ["100.65.0.0/16"],
+            "flowLogGroups": {"egress": 7},
         },
     )
     other = v3("FelixConfiguration", "node.n1", spec={"vxlanPort": 1})
@@ -521,6 +531,9 @@ def test_settings_of_both_kinds() -> None:
         vxlan_vni=7,
         mesh_cidrs=(Cidr.parse("100.65.0.0/16"),),
         endpoint_to_host=HostAction.DROP,
+        log_rate=Rate(100, Period.HOUR),
+        log_burst=7,
+        flow_log_groups=FlowLogGroups(ingress=1, egress=7),
     )
 
     assert (expected, ()) == settings([fabric, other, felix])
@@ -534,6 +547,33 @@ def test_bad_setting_leaves_the_others() -> None:
 
     assert Settings(log_prefix="x", endpoint_to_host=HostAction.DROP) == found
     assert ["spec.vxlanPort", "spec.defaultEndpointToHostAction"] == [p.field for p in problems]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        pytest.param({"logActionRateLimit": "10"}, "logActionRateLimit", id="no-period"),
+        pytest.param({"logActionRateLimit": "0/day"}, "logActionRateLimit", id="never"),
+        pytest.param({"logActionRateLimit": "1/week"}, "logActionRateLimit", id="week"),
+        pytest.param({"logActionRateLimitBurst": 10000}, "logActionRateLimitBurst", id="burst"),
+        pytest.param({"flowLogGroups": {"ingress": 0}}, "flowLogGroups.ingress", id="group"),
+        pytest.param({"flowLogGroups": {"both": 1}}, "flowLogGroups.both", id="direction"),
+    ],
+)
+def test_bad_settings_of_logs(spec: dict[str, Any], field: str) -> None:
+    found, problems = settings(
+        [obj("chita.dev/v1alpha1", "FabricConfiguration", "default", spec=spec)]
+    )
+
+    assert Settings() == found
+    assert [f"spec.{field}"] == [problem.field for problem in problems]
+
+
+def test_a_burst_of_zero_is_the_kernels_default() -> None:
+    spec = {"logActionRateLimitBurst": 0}
+    found, _ = settings([v3("FelixConfiguration", "default", spec=spec)])
+
+    assert found.log_burst == 5
 
 
 @pytest.mark.parametrize(

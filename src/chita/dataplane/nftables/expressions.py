@@ -44,6 +44,7 @@ from chita.dataplane.nftables.objects import (
 )
 from chita.dataplane.nftables.render import rule_comment
 from chita.model.net import Address, Cidr, PortRange
+from chita.model.settings import Rate
 
 REGISTER = 8
 """NFT_REG32_00, the first 4-byte register."""
@@ -196,10 +197,9 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912
             return [_load(field), lookup]
         case Counter():
             return [_expression("counter")]
-        case Limit(rate_per_s, burst_packets):
-            unit_s = long(2, 1)
-            rate = (long(1, rate_per_s), unit_s, number(3, burst_packets), number(4, 0))
-            return [_expression("limit", *rate)]
+        case Limit(Rate(count, period), burst_packets):
+            each = (long(1, count), long(2, period.seconds))
+            return [_expression("limit", *each, number(3, burst_packets), number(4, 0))]
         case Log(prefix):
             return [_expression("log", text(2, prefix))]
         case Nflog(prefix, group):

@@ -20,6 +20,19 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9/._-]")
 _UNQUOTABLE = re.compile(r"[^ !#-\[\]-~]")
 """Not printable ASCII, or a quote or backslash: nft has no escape for them in a string."""
 
+_SPECIFIER = re.compile("%[tknp]")
+_SHORT_KINDS = {
+    "NetworkPolicy": "np",
+    "GlobalNetworkPolicy": "gnp",
+    "StagedNetworkPolicy": "snp",
+    "StagedGlobalNetworkPolicy": "sgnp",
+    "StagedKubernetesNetworkPolicy": "sknp",
+    "KubernetesNetworkPolicy": "knp",
+    "KubernetesClusterNetworkPolicy": "kcnp",
+    "Profile": "pro",
+}
+"""As Felix spells them; a kind it does not know stands as it is."""
+
 
 def digest(text: str) -> str:
     """Return 10 hex digits that stand for *text*: 40 bits, for a few thousand names of one node."""
@@ -62,8 +75,20 @@ def comment(*words: object) -> str:
     return f"{text[: COMMENT_BYTES - 35]}~{digest(text)}~{text[-22:]}"
 
 
-def log_prefix(text: str) -> str:
-    """Return *text* as a log prefix: a colon and a space follow it; the kernel takes 127 bytes."""
+def log_prefix(template: str, tier: str, kind: str, namespace: str, name: str) -> str:
+    """Return *template* as the log prefix of a policy or profile: a colon and a space follow it.
+
+    Specifiers are those of Felix (v3 ``logPrefix``): ``%t`` tier, ``%k`` short kind, ``%n`` name,
+    ``%p`` name after its namespace and a slash, if any; everything else stays. The kernel takes
+    127 bytes.
+    """
+    values = {
+        "%t": tier,
+        "%k": _SHORT_KINDS.get(kind, kind),
+        "%n": name,
+        "%p": f"{namespace}/{name}" if namespace else name,
+    }
+    text = _SPECIFIER.sub(lambda found: values[found[0]], template)
     return _UNQUOTABLE.sub("?", text)[:125] + ": "
 
 

@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 from chita.model.net import Address, Cidr, PortRange
+from chita.model.settings import Rate
 
 
 class DataType(StrEnum):
@@ -159,9 +160,9 @@ class Counter(msgspec.Struct, frozen=True, tag=True):
 
 
 class Limit(msgspec.Struct, frozen=True, tag=True):
-    """Matches at most *rate_per_s* packets a second, after a burst of *burst_packets*."""
+    """Matches at most *rate* packets, after a burst of *burst_packets*."""
 
-    rate_per_s: int
+    rate: Rate
     burst_packets: int
 
 

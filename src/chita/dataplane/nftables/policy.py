@@ -16,7 +16,7 @@ list, an endpoint chain by all endpoints with the same tiers and profiles.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -38,11 +38,9 @@ from chita.dataplane.nftables.objects import (
 )
 from chita.dataplane.nftables.sets import SetIndex
 from chita.desired import policy
-from chita.desired.policy import EndpointPolicy, FlowLogGroups, PolicyRules, TierPolicies
+from chita.desired.policy import EndpointPolicy, PolicyRules, TierPolicies
 from chita.model.policy import Action, Direction
-
-LOG_LIMIT = Limit(rate_per_s=10, burst_packets=50)
-"""Of each Log rule: a flood must not fill the disk."""
+from chita.model.settings import FlowLogGroups
 
 
 class Mode(StrEnum):
@@ -69,23 +67,39 @@ class Owner(msgspec.Struct, frozen=True):
         """Return those of its direction."""
         return rules.ingress if self.direction is Direction.INGRESS else rules.egress
 
+    def log_prefix(self, template: str, rules: PolicyRules) -> str:
+        """Return what stands before the lines of its Log rules."""
+        if self.mode is Mode.PROFILE:
+            return names.log_prefix(template, "", "Profile", "", self.key)
+        kind, namespace, name = self.key.split("/", 2)
+        return names.log_prefix(template, rules.tier, kind, namespace, name)
+
 
 _WAY = {Direction.INGRESS: "in", Direction.EGRESS: "out"}
+
+
+class Logging(msgspec.Struct, frozen=True):
+    """How rules log; another one is another text for all that do."""
+
+    prefix: str
+    """With specifiers, see `names.log_prefix`."""
+    limit: Limit
+    """Of each Log rule by itself."""
+    flow_groups: FlowLogGroups | None
 
 
 class Setting(msgspec.Struct, frozen=True):
     """What every rule's rendering depends on besides the rule."""
 
     sets: SetIndex
-    log_prefix: str
-    flow_log_groups: FlowLogGroups | None = None
+    logging: Logging
 
     def told(self, direction: Direction, prefix: str) -> tuple[Statement, ...]:
         """Return what tells a verdict to the flow log; nothing, while there is none.
 
         Prefixes are those of Felix (calico.md 3.5): action, owner, direction, index, name.
         """
-        groups = self.flow_log_groups
+        groups = self.logging.flow_groups
         if groups is None:
             return ()
         group = groups.ingress if direction is Direction.INGRESS else groups.egress
@@ -99,17 +113,18 @@ def passes(rules: Iterable[policy.Rule]) -> bool:
 
 def owner_chains(owner: Owner, rules: PolicyRules, setting: Setting) -> list[Chain]:
     """Return the chain of a policy or profile, and the blocks its rules need."""
-    body, blocks = _rules(owner, owner.rules(rules), owner.chain, setting)
+    body, blocks = _rules(owner, rules, owner.chain, setting)
     return [Chain(owner.chain, tuple(body)), *blocks]
 
 
 def _rules(
-    owner: Owner, rules: Sequence[policy.Rule], chain: str, setting: Setting
+    owner: Owner, rules: PolicyRules, chain: str, setting: Setting
 ) -> tuple[list[Rule], list[Chain]]:
     body: list[Rule] = []
     blocks: list[Chain] = []
-    for index, rule in enumerate(rules):
-        outcome = _outcome(rule, owner, index, setting)
+    log = Log(owner.log_prefix(setting.logging.prefix, rules))
+    for index, rule in enumerate(owner.rules(rules)):
+        outcome = _outcome(rule, owner, index, log, setting)
         if outcome is None:
             continue
         notes = [f"{key}={value}" for key, value in rule.annotations]
@@ -144,7 +159,7 @@ def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> 
 
 
 def _outcome(
-    rule: policy.Rule, owner: Owner, index: int, setting: Setting
+    rule: policy.Rule, owner: Owner, index: int, log: Log, setting: Setting
 ) -> tuple[Statement, ...] | None:
     """Return what a matching packet gets; None: the rule has no effect in the kernel."""
     if rule.http is not None:
@@ -157,7 +172,7 @@ def _outcome(
     told = setting.told(owner.direction, prefix)
     match rule.action:
         case Action.LOG:
-            return Counter(), LOG_LIMIT, Log(names.log_prefix(setting.log_prefix))
+            return Counter(), setting.logging.limit, log
         case Action.ALLOW:
             return Counter(), *told, Accept()
         case Action.DENY:
@@ -192,7 +207,7 @@ def tier_chains(
             continue
         rules = owner.rules(found)
         if owner.mode is Mode.ENFORCED and passes(rules):
-            more, more_blocks = _rules(owner, rules, name, setting)
+            more, more_blocks = _rules(owner, found, name, setting)
             body += more
             blocks += more_blocks
         elif rules:

@@ -161,8 +161,8 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901
             return f"jump {chain}"
         case Goto(chain):
             return f"goto {chain}"
-        case Limit(rate_per_s, burst_packets):
-            return f"limit rate {rate_per_s}/second burst {burst_packets} packets"
+        case Limit(rate, burst_packets):
+            return f"limit rate {rate} burst {burst_packets} packets"
         case Log(prefix):
             return f'log prefix "{prefix}"'
         case Nflog(prefix, group):

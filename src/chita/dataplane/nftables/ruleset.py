@@ -13,13 +13,13 @@ from chita.dataplane.nftables.closure import Closure
 from chita.dataplane.nftables.dispatch import Dispatch
 from chita.dataplane.nftables.host import HostPolicy, base_chains
 from chita.dataplane.nftables.nat import nat_chain, nat_sets
-from chita.dataplane.nftables.objects import Chain, Ruleset, Set
+from chita.dataplane.nftables.objects import Chain, Limit, Ruleset, Set
 from chita.dataplane.nftables.overlay import Union, changed_keys
-from chita.dataplane.nftables.policy import Setting
+from chita.dataplane.nftables.policy import Logging, Setting
 from chita.dataplane.nftables.set_parts import SetParts
 from chita.dataplane.nftables.sets import ElementChange
 from chita.dataplane.nftables.units import Built, Dependency, Subject, Unit, build_unit
-from chita.desired.policy import FlowLogGroups, PolicyState
+from chita.desired.policy import PolicyState
 from chita.model.net import Cidr
 
 
@@ -62,7 +62,7 @@ class RulesetBuilder:
             self._dispatch, self._closure, last = Dispatch(), Closure(), None
         self._state = state
         moved = self._parts.refresh(state.address_sets, state.port_sets)
-        setting = Setting(self._parts.index, *_logging(state))
+        setting = Setting(self._parts.index, _logging(state))
         changed = [Dependency(Subject.SET, name) for name in moved]
         changed += _changed(last or PolicyState(), state)
         classes = self._dispatch.refresh(state.endpoints)
@@ -93,8 +93,9 @@ class RulesetBuilder:
         )
 
 
-def _logging(state: PolicyState) -> tuple[str, FlowLogGroups | None]:
-    return state.log_prefix, state.flow_log_groups
+def _logging(state: PolicyState) -> Logging:
+    limit = Limit(state.log_rate, state.log_burst)
+    return Logging(state.log_prefix, limit, state.flow_log_groups)
 
 
 def _nat_inputs(state: PolicyState) -> tuple[tuple[Cidr, ...], tuple[Cidr, ...]]:

@@ -16,12 +16,15 @@ CHITA: Final = "chita.dev/v1alpha1"
 _ADDRESS = Text(format=Format.ADDRESS)
 # RFC 791: each host takes 576 bytes; the field of the IP header ends at 65,535.
 _MTU = Whole(minimum=576, maximum=65535)
+# NFLOG: a field of 16 bits (linux/netfilter/nfnetlink_log.h); 0 is the kernel's own default.
+_GROUP = Whole(minimum=1, maximum=65535)
 
 _CONFIGURATION = Record(
     fields={
         **HOST_SETTINGS,
         "encryption": Text(choices=("BetweenLocations", "All", "None")),
         "deniedFlows": Text(choices=("End", "Keep")),
+        "flowLogGroups": Record(fields={"ingress": _GROUP, "egress": _GROUP}),
         "wireguardPort": PORT,
         "keepaliveSeconds": Whole(minimum=1, maximum=65535),
         "meshCIDRs": ListOf(item=Text(format=Format.CIDR), min_items=1, unique=True),

@@ -91,10 +91,6 @@ _PROCESS: Final[dict[str, Schema]] = {
             required=("name", "timeout"),
         ),
     ),
-    "logActionRateLimit": Text(
-        pattern=Pattern(r"[1-9]\d{0,3}/(?:second|minute|hour|day)", "10/second")
-    ),
-    "logActionRateLimitBurst": Whole(minimum=0, maximum=9999),
     "logDebugFilenameRegex": _REGEX,
     "logFilePath": Text(),
     "logSeverityFile": _LEVEL,

@@ -14,4 +14,8 @@ HOST_SETTINGS: Final[dict[str, Schema]] = {
     "vxlanVNI": Whole(minimum=1, maximum=(1 << 24) - 1),
     "defaultEndpointToHostAction": Text(choices=("Drop", "Accept", "Return")),
     "logPrefix": Text(pattern=Pattern(r"([a-zA-Z0-9%: /_-])*", "calico-packet")),
+    "logActionRateLimit": Text(
+        pattern=Pattern(r"[1-9]\d{0,3}/(?:second|minute|hour|day)", "10/second")
+    ),
+    "logActionRateLimitBurst": Whole(minimum=0, maximum=9999),
 }

@@ -52,4 +52,31 @@ def test_a_long_comment_keeps_direction_and_index() -> None:
 @given(st.text(max_size=300))
 def test_log_prefixes_fit(text: str) -> None:
     """NF_LOG_PREFIXLEN is 128 with the NUL (linux/netfilter/nf_log.h)."""
-    assert len(log_prefix(text).encode()) <= 127
+    assert len(log_prefix(text, text, "NetworkPolicy", text, text).encode()) <= 127
+
+
+@pytest.mark.parametrize(
+    ("template", "owner", "expected"),
+    [
+        pytest.param("calico-packet", ("default", "NetworkPolicy", "shop", "web"),
+                     "calico-packet: ", id="plain"),
+        pytest.param("aXy9%n%%t %k %p", ("default", "GlobalNetworkPolicy", "", "ep2-4"),
+                     "aXy9ep2-4%default gnp ep2-4: ", id="upstream-example"),
+        pytest.param("%p", ("default", "NetworkPolicy", "shop", "web"), "shop/web: ",
+                     id="namespace-and-name"),
+        pytest.param("%k", ("default", "KubernetesNetworkPolicy", "shop", "web"), "knp: ",
+                     id="kubernetes"),
+        pytest.param("%k", ("kube-admin", "KubernetesAdminNetworkPolicy", "", "a"),
+                     "KubernetesAdminNetworkPolicy: ", id="kind-without-short-name"),
+        pytest.param("[%t] %k %n", ("", "Profile", "", "kns.shop"), "[] pro kns.shop: ",
+                     id="profile"),
+        pytest.param("100% %T %", ("default", "NetworkPolicy", "shop", "web"), "100% %T %: ",
+                     id="no-specifier"),
+        pytest.param("%n", ("%t", "NetworkPolicy", "%p", "%t"), "%t: ", id="expanded-once"),
+    ],
+)  # fmt: skip
+def test_specifiers_of_a_log_prefix(
+    template: str, owner: tuple[str, str, str, str], expected: str
+) -> None:
+    """Felix expands %t, %k, %n and %p, and leaves every other percent sign alone."""
+    assert expected == log_prefix(template, *owner)

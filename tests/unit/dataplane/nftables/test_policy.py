@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chita.dataplane.nftables.objects import Drop
+from chita.dataplane.nftables.objects import Drop, Limit
 from chita.dataplane.nftables.ruleset import RulesetBuilder, policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, Packet, Told, Trace, trace
 from chita.desired.policy import (
@@ -18,6 +18,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import ICMP, ICMPV6, SCTP, TCP, UDP, Address, Cidr, PortRange
 from chita.model.policy import Action, HttpMatch, IcmpMatch
+from chita.model.settings import Period, Rate
 from nftables_states import ALLOW_ALL, CLIENTS, OTHER, POD, POD6, STATES, WEB, pod, situation, tier
 
 ALLOW, DENY, PASS, LOG = Action.ALLOW, Action.DENY, Action.PASS, Action.LOG
@@ -197,6 +198,25 @@ def test_log_is_written_and_does_not_decide() -> None:
     found = walk(STATES["log-then-allow"], to_pod())
 
     assert found.logs == ("calico-packet: ",)
+
+
+def test_a_log_rule_says_whose_it_is_as_often_as_the_setting_allows() -> None:
+    """logPrefix, logActionRateLimit and logActionRateLimitBurst of FelixConfiguration."""
+    found = walk(STATES["log-limits"], to_pod())
+    limits = [each for hit in found.hits for each in hit.rule.statements if type(each) is Limit]
+
+    assert found.logs == ("default np web (shop/web) 100%: ",)
+    assert limits == [Limit(Rate(7, Period.HOUR), 9)]
+
+
+def test_a_profiles_log_rule_names_the_profile() -> None:
+    state = msgspec.structs.replace(
+        situation(pod(), {}),
+        profiles={"kns.shop": PolicyRules(ingress=(Rule(action=LOG), Rule(action=ALLOW)))},
+        log_prefix="%k/%p",
+    )
+
+    assert walk(state, to_pod()).logs == ("pro/kns.shop: ",)
 
 
 def test_a_drop_is_counted_under_the_name_of_what_dropped_it() -> None:
