@@ -12,7 +12,10 @@ but gives no meaning:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
 
 import msgspec
 
@@ -43,6 +46,66 @@ class Conditions(msgspec.Struct, frozen=True):
 
     always: tuple[Match, ...]
     groups: tuple[tuple[Match, ...], ...] = ()
+
+    @property
+    def family(self) -> tuple[Match, ...]:
+        """The match that makes sure of the family, if addresses are read."""
+        return tuple(match for match in self.always if _cost(match) is _Cost.FAMILY)
+
+    @property
+    def has_few_ways(self) -> bool:
+        """Whether a rule for each combination of alternatives hardly asks anything twice."""
+        return math.prod(len(group) for group in self.groups) <= _FEW
+
+    def multiplied(self) -> Iterator[tuple[Match, ...]]:
+        """Yield the combinations of alternatives, each with all that must always hold."""
+        for chosen in itertools.product(*self.groups):
+            yield cheapest_first((*self.always, *chosen))
+
+
+def cheapest_first(matches: Iterable[Match]) -> tuple[Match, ...]:
+    """Return *matches* in the order in which a packet that is not meant costs least.
+
+    Ports tell rules apart best, and comparing one costs a twentieth of a look-up among networks.
+    They may be read before the protocol is known: where a packet has no such bytes the rule does
+    not match, and if it has others there the protocol's match fails. Addresses may not: a packet
+    of the other family has other bytes in their place, so their family comes before them.
+    """
+    return tuple(sorted(matches, key=_cost))
+
+
+class _Cost(IntEnum):
+    """Kinds of matches, the one to be asked first first."""
+
+    PORT = 0
+    PORT_LIST = 1
+    PROTOCOL = 2
+    FAMILY = 3
+    VALUE = 4
+    FEW_VALUES = 5
+    MEMBERS = 6
+
+
+def _cost(match: Match) -> _Cost:  # noqa: PLR0911 - one line a kind
+    match match:
+        case Compare(Field.SPORT | Field.DPORT):
+            return _Cost.PORT
+        case Lookup((Field.SPORT | Field.DPORT,)):
+            return _Cost.PORT_LIST
+        case Compare(Field.L4PROTO):
+            return _Cost.PROTOCOL
+        case Compare(Field.NFPROTO):
+            return _Cost.FAMILY
+        case Compare():
+            return _Cost.VALUE
+        case AnonymousLookup():
+            return _Cost.FEW_VALUES
+        case Lookup():
+            return _Cost.MEMBERS
+
+
+_FEW = 2
+"""Combinations of alternatives."""
 
 
 class NeverError(Exception):
@@ -116,7 +179,8 @@ def _family_conditions(
     except NeverError:
         return None
     always += [group[0] for group in groups if len(group) == 1]
-    return Conditions(tuple(always), tuple(tuple(g) for g in groups if len(g) > 1))
+    several = sorted((tuple(g) for g in groups if len(g) > 1), key=lambda group: _cost(group[0]))
+    return Conditions(cheapest_first(always), tuple(several))
 
 
 def _header(rule: policy.Rule, family: Family | None, protocols: tuple[int, ...]) -> list[Match]:

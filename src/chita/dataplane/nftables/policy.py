@@ -15,7 +15,6 @@ list, an endpoint chain by all endpoints with the same tiers and profiles.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
@@ -130,11 +129,8 @@ def _rules(
         notes = [f"{key}={value}" for key, value in rule.annotations]
         comment = names.comment(owner.key, owner.direction.lower(), index, *notes)
         for variant, conditions in enumerate(rule_conditions(rule, setting.sets)):
-            if not conditions.groups or isinstance(outcome[-1], Return):
-                body += [
-                    Rule((*conditions.always, *chosen, *outcome), comment)
-                    for chosen in itertools.product(*conditions.groups)
-                ]
+            if _is_multiplied(conditions, outcome[-1]):
+                body += [Rule((*matches, *outcome), comment) for matches in conditions.multiplied()]
             else:
                 block = _block(f"{chain} {owner.key} {index} {variant}", conditions, outcome)
                 blocks.append(block)
@@ -142,17 +138,30 @@ def _rules(
     return body, blocks
 
 
+def _is_multiplied(conditions: Conditions, last: Statement) -> bool:
+    """Return whether each combination of alternatives is a rule of its own, and not a block.
+
+    Few are, since a jump costs a packet more than a rule. Pass always: a return from a block would
+    continue the policy. Log never, of which two rules would write two lines.
+    """
+    match last:
+        case Return():
+            return True
+        case Accept() | Drop():
+            return conditions.has_few_ways
+        case _:
+            return not conditions.groups
+
+
 def _block(key: str, conditions: Conditions, outcome: tuple[Statement, ...]) -> Chain:
     """Return a chain that does *outcome* when each group has a member that matches.
 
     The packet is known to match *conditions.always*. Each group is one rule (``neither this nor
-    that: return``), so that the cross product never comes up. A return here continues the policy,
-    so it cannot express Pass, whose groups are multiplied out (two or four rules, in practice).
+    that: return``), so that the cross product never comes up.
     """
-    # A rule that reads addresses begins with their family, and so must each of its block.
-    family = conditions.always[:1]
+    # A rule reads addresses after their family only, and so must each of its block.
     leave = [
-        Rule((*family, *(negated(match) for match in group), Return()))
+        Rule((*conditions.family, *(negated(match) for match in group), Return()))
         for group in conditions.groups
     ]
     return Chain(f"block-{names.digest(key)}", (*leave, Rule(outcome)))
