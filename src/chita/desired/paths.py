@@ -6,7 +6,11 @@ from enum import StrEnum
 
 import msgspec
 
+from chita.desired.tunnels import Endpoint
 from chita.model.net import Address
+
+IPV6_MINIMUM_MTU = 1280
+"""RFC 8200 section 5: a link that carries IPv6 carries at least this."""
 
 
 class PathKind(StrEnum):
@@ -34,6 +38,8 @@ class RungState(StrEnum):
     USED = "used"
     READY = "ready"
     """It carries packets, as far as is known; a better one is used."""
+    UNPROVEN = "unproven"
+    """It is tried, and used once it answered."""
     FAILED = "failed"
     """Probes over it are lost."""
     REFUSED = "refused"
@@ -53,6 +59,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """The largest inner packet; 0: not known, for it was refused."""
     outer: Address | None = None
     """The underlay address its packets go to; None: the other end dials us, or a relay is asked."""
+    port: int = 0
+    """The UDP port at *outer*, for the rungs of WireGuard."""
     relays: tuple[str, ...] = ()
     """The gateways that share the flows, best first, for RELAYED."""
 
@@ -65,16 +73,27 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """Why this rung and not a better one, in words."""
     relay: str | None = None
-    """The gateway that forwards, for RELAYED."""
+    """Goes away: see *relays*."""
     relays: tuple[str, ...] = ()
     """The gateways that share the flows, best first, for RELAYED."""
     first_hop: str | None = None
-    """The node the packet is handed to: *node* itself, or the relay."""
+    """Goes away: the node the packet is handed to, *node* itself or the relay."""
     first_hop_kind: PathKind | None = None
-    """How the first hop is reached: routed, vxlan or wireguard."""
+    """Goes away: how the first hop is reached, routed, vxlan or wireguard."""
     outer: Address | None = None
     """The underlay address packets go to; None: the other end dials us, or a relay is asked."""
+    dial: Endpoint | None = None
+    """Where our WireGuard session with *node* is dialled, whichever rung is used.
+
+    None: the other end dials us, or the session moved to where its packets come from; then what the
+    device holds stays. Sessions of rungs that are not used stay warm, and are how these are proven.
+    """
     mtu_bytes: int = 0
     """The largest inner packet."""
     rungs: tuple[Rung, ...] = ()
     """The whole ladder, best first; the one used is among them."""
+
+    def carries(self, family: int) -> bool:
+        """Whether packets of *family* fit: IPv6 needs 1280 bytes (RFC 8200 section 5)."""
+        least = IPV6_MINIMUM_MTU if family == 6 else 0
+        return self.kind is not PathKind.NONE and self.mtu_bytes >= least

@@ -1,7 +1,8 @@
-"""Which gateway relays between two nodes that cannot dial each other.
+"""Which gateways relay between two nodes: each sender ranks them for itself.
 
-No election and no lease: every node ranks the same published set with the same hash, so both ends
-of a pair agree without talking (rendezvous hashing, Thaler and Ravishankar 1998).
+No election and no lease: every node ranks the published set with the same hash (rendezvous hashing,
+Thaler and Ravishankar 1998) over itself and where the packet goes, so that senders spread over the
+gateways, and one that comes or goes moves only the senders that use it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ def is_gateway(node: FabricNode) -> bool:
     return node.gateway_weight > 0 and is_dialable(node)
 
 
-def rank(gateways: Iterable[FabricNode], pair: tuple[str, str]) -> list[FabricNode]:
-    """Return *gateways* best first for the two nodes of *pair*, the same for either direction.
+def rank(gateways: Iterable[FabricNode], source: str, destination: str) -> list[FabricNode]:
+    """Return *gateways* best first for what the node *source* sends to the place *destination*.
 
-    Each gateway's score depends on nothing but its own name, its weight and the pair, so that one
-    gateway coming or going moves only the pairs that used or will use it.
+    Each gateway's score depends on nothing but its own name, its weight and the two, so that one
+    gateway coming or going moves only the senders that used or will use it.
     """
-    low, high = sorted(pair)
 
     def score(gateway: FabricNode) -> tuple[float, str]:
-        digest = hashlib.blake2b(f"{low}|{high}|{gateway.name}".encode(), digest_size=8).digest()
+        text = f"{source}|{destination}|{gateway.name}"
+        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         uniform = (int.from_bytes(digest) + 1) / (1 << 64)
         return -(uniform ** (1 / gateway.gateway_weight)), gateway.name
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 import msgspec
 
+from chita.model.net import Address
+
 
 class Verdict(StrEnum):
     """Whether a way carries packets."""
@@ -55,6 +57,11 @@ class WayHealth(msgspec.Struct, frozen=True, kw_only=True):
     """When the verdict became this one, seconds since the epoch."""
     mtu_bytes: int | None = None
     """The largest inner packet that came through; None: not found out, the records' value holds."""
+    outer: Address | None = None
+    """For Direct: where the other end's packets came from when this verdict was given.
+
+    The endpoint of the WireGuard peer, so that it is known which of its addresses answers.
+    """
     rtt_s: float | None = None
     """Typical round trip (median) when the verdict or the order of relays last changed, seconds."""
 

@@ -12,11 +12,14 @@ VXLAN_OVERHEAD = {4: 50, 6: 70}
 WIREGUARD_OVERHEAD = {4: 60, 6: 80}
 """Outer IP, UDP, 16 bytes of message header and 16 of authentication tag."""
 
+TRANSIT_OVERHEAD = 36
+"""What a relayed packet is wrapped in: outer IPv4 20, UDP 8, VXLAN-GPE 8 (docs/adr/0015)."""
+
+PEERING_MTU = 8500
+"""What a transit gateway or peering between regions carries at most (AWS; others carry more)."""
+
 INTERNET_MTU = 1500
 """What the open internet carries between two providers."""
-
-IPV6_MINIMUM_MTU = 1280
-"""RFC 8200 section 5: a link that carries IPv6 carries at least this."""
 
 AZURE_WIRE_MTU = 1400
 """Azure's interfaces say 1500, but the platform drops larger unfragmentable packets silently."""

@@ -16,6 +16,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
     wire_mtu_bytes: int | None = None
     """The largest packet its network carries, outer headers included; None: as interfaces say."""
 
+    peers: tuple[str, ...] = ()
+    """Locations whose private addresses can be dialled from here: VPC peering, VPN, leased line."""
+
     @property
     def key(self) -> str:
         """Its name."""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chita.desired.paths import PathKind
-from chita.fabric.path import paths, shared_subnet
+from chita.fabric.neighbours import shared_subnet
+from chita.fabric.path import paths
 from chita.model.ippool import Encap
 from chita.model.net import Address, Cidr
 from chita.model.node import FabricNode, HostInterface
@@ -61,14 +62,16 @@ def test_an_address_that_both_have_is_no_neighbour() -> None:
     assert PathKind.VXLAN == paths(hybrid(here, there, encap=Encap.CROSS_SUBNET), "a1")["c1"].kind
 
 
-def test_the_broken_half_of_a_relayed_path_is_named() -> None:
-    """The gateway is reached, but nothing in its location can dial the other end."""
+def test_who_hides_its_private_address_is_reached_all_the_same() -> None:
+    """Its neighbours can't dial it, but it dials the gateway."""
     mute = msgspec.structs.replace(SAME_SUBNET, interfaces=())
+    cluster = hybrid(NEAR, mute, NAT_ONLY)
 
-    path = paths(hybrid(NEAR, mute, NAT_ONLY), "c2")["a2"]
-
-    assert PathKind.NONE == path.kind
-    assert "a1 would relay, but a2 has published no private address" in path.reason
+    assert PathKind.WIREGUARD == paths(cluster, "a1")["a2"].kind
+    assert (PathKind.RELAYED, ("a1",)) == (
+        paths(cluster, "c2")["a2"].kind,
+        paths(cluster, "c2")["a2"].relays,
+    )
 
 
 def test_a_gateway_relays_where_neither_end_can_be_dialled() -> None:

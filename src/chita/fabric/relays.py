@@ -1,0 +1,168 @@
+"""Which gateways forward to a node that is not reached itself, or not any more.
+
+::
+
+    those of its own location, else of ours, else of a third that both ends dial
+          │
+    of these: whose hop and transit are not down; none is: all of them
+          │
+    the best few share the flows: by rendezvous hash; third ones by round trip
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from chita.desired.paths import PathKind, Rung, RungState
+from chita.fabric import mtu
+from chita.fabric.gateways import is_gateway, rank
+from chita.fabric.health import Health, Transit, Verdict
+from chita.fabric.ladder import Near
+from chita.fabric.offers import Offer, local_offers, tunnel_offers
+from chita.model.cluster import ClusterState
+from chita.model.node import FabricNode
+
+ACTIVE = 2
+"""How many gateways share the flows to a location."""
+
+
+class Relays:
+    """The gateways as one node sees them, for each location asked about once."""
+
+    def __init__(
+        self, cluster: ClusterState, here: FabricNode, near: Mapping[str, Near], health: Health
+    ) -> None:
+        self._cluster = cluster
+        self._here = here
+        self._near = near
+        self._health = health
+        self._gateways: dict[str, list[FabricNode]] = {}
+        for node in cluster.fabric_nodes.values():
+            if is_gateway(node) and node.name != here.name:
+                self._gateways.setdefault(node.location, []).append(node)
+        self._classes: dict[str, list[list[_Candidate]]] = {}
+
+    def rung(self, there: FabricNode) -> Rung:
+        """Return the rung through gateways to *there*, with those that share its flows."""
+        all_bad: list[_Hops] = []
+        for members in self._classes_for(there.location):
+            healthy = self._able((it for it in members if not it.why_not), there)
+            if healthy:
+                return _rung(healthy, RungState.READY, _words(healthy))
+            all_bad = all_bad or self._able(members, there)
+        if all_bad:
+            why = "; ".join(f"{it.relay.node.name}: {it.relay.why_not}" for it in all_bad)
+            return _rung(all_bad, RungState.FAILED, f"every gateway fails ({why})")
+        return Rung(
+            kind=PathKind.RELAYED,
+            state=RungState.REFUSED,
+            reason=f"no gateway reaches both {self._here.name} and {there.name}",
+        )
+
+    def _able(self, candidates: Iterable[_Candidate], there: FabricNode) -> list[_Hops]:
+        """Return the best few that reach *there* themselves, as the records have it."""
+        able: list[_Hops] = []
+        for candidate in candidates:
+            second = self._second_hop(candidate.node, there)
+            if second is not None:
+                size = min(candidate.mtu_bytes, second.mtu_bytes - mtu.TRANSIT_OVERHEAD)
+                able.append(_Hops(candidate, size))
+                if len(able) == ACTIVE:
+                    break
+        return able
+
+    def _classes_for(self, location: str) -> list[list[_Candidate]]:
+        """Return the gateways for *location*, classes and their members best first."""
+        found = self._classes.get(location)
+        if found is None:
+            ours = self._here.location
+            third = [
+                node
+                for place, nodes in self._gateways.items()
+                if place not in (location, ours)
+                for node in nodes
+            ]
+            classes = [self._gateways.get(location, [])]
+            if ours != location:
+                classes.append(self._gateways.get(ours, []))
+            found = [self._ranked(nodes, location) for nodes in classes]
+            found.append(sorted(self._ranked(third, location), key=_round_trip))
+            self._classes[location] = found
+        return found
+
+    def _ranked(self, nodes: Sequence[FabricNode], location: str) -> list[_Candidate]:
+        ranked = rank(nodes, self._here.name, location)
+        return [it for node in ranked if (it := self._candidate(node, location)) is not None]
+
+    def _candidate(self, node: FabricNode, location: str) -> _Candidate | None:
+        near = self._near[node.name]
+        hop = near.best
+        transit = self._health.of(Transit(node.name, location))
+        why_not = ""
+        if hop is None:
+            hop = near.promised
+            if hop is None:
+                return None
+            why_not = f"it is not reached, {hop.reason}"
+        elif transit.verdict is Verdict.DOWN:
+            why_not = f"it does not forward, {transit.reason}"
+        sizes = [hop.mtu_bytes - mtu.TRANSIT_OVERHEAD]
+        if transit.mtu_bytes is not None:
+            sizes.append(transit.mtu_bytes)
+        return _Candidate(
+            node=node,
+            why_not=why_not,
+            mtu_bytes=min(sizes),
+            rtt_s=transit.rtt_s,
+            since_s=transit.since_s,
+        )
+
+    def _second_hop(self, relay: FabricNode, there: FabricNode) -> Offer | None:
+        """Return how *relay* reaches *there* itself, as the records have it."""
+        if relay.name == there.name:
+            return None
+        cluster = self._cluster
+        rated = [*local_offers(cluster, relay, there), *tunnel_offers(cluster, relay, there)]
+        return next((it for it in rated if isinstance(it, Offer) and not it.needs_proof), None)
+
+
+class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway that may relay to a location."""
+
+    node: FabricNode
+    why_not: str
+    """Empty: it forwards, as far as is known."""
+    mtu_bytes: int
+    """The largest inner packet of our half."""
+    rtt_s: float | None
+    since_s: float
+
+
+class _Hops(msgspec.Struct, frozen=True):
+    """Both halves of a way through a gateway."""
+
+    relay: _Candidate
+    mtu_bytes: int
+
+
+def _rung(chosen: Sequence[_Hops], state: RungState, reason: str) -> Rung:
+    return Rung(
+        kind=PathKind.RELAYED,
+        state=state,
+        reason=reason,
+        since_s=max(it.relay.since_s for it in chosen),
+        mtu_bytes=min(it.mtu_bytes for it in chosen),
+        relays=tuple(it.relay.node.name for it in chosen),
+    )
+
+
+def _round_trip(candidate: _Candidate) -> float:
+    return candidate.rtt_s if candidate.rtt_s is not None else float("inf")
+
+
+def _words(chosen: Sequence[_Hops]) -> str:
+    names = " and ".join(it.relay.node.name for it in chosen)
+    verb = "relays" if len(chosen) == 1 else "relay"
+    return f"{names} in {chosen[0].relay.node.location} {verb}"
