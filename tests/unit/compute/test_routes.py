@@ -77,7 +77,7 @@ def test_relayed_block_goes_to_the_gateway() -> None:
     route = routes(cluster, "a2")[V4]
 
     assert isinstance(route, Via)
-    assert (Address.parse("100.64.0.2"), VXLAN_DEVICE, 1440) == (
+    assert (Address.parse("100.64.0.2"), VXLAN_DEVICE, 1404) == (
         route.gateway,
         route.device,
         route.mtu_bytes,
