@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 
 from chita.errors import NotFoundError
 from chita.lab.faults import (
     CloudCutOff,
+    ForwardingBroken,
     LinkDown,
+    NatRestarted,
+    NatSwitched,
     PacketLoss,
+    UdpBlocked,
     UnderlayFault,
-    break_underlay,
-    mend_underlay,
+    WanMtu,
 )
+from chita.lab.faults_underlay import break_underlay, mend_underlay
+from chita.lab.netns import entered
 from chita.lab.ping import ping
+from chita.lab.underlay import NatKind
 from chita.model.net import Address
 from lab_worlds import Standing, node, standing, underlay, world
 from network_namespace import needs_root
@@ -68,6 +76,11 @@ def reached(lab: Standing) -> set[str]:
         pytest.param(CloudCutOff("aws"), {NEIGHBOUR, NEIGHBOUR_6}, id="cut-off"),
         pytest.param(PacketLoss("aws", 100), {NEIGHBOUR, NEIGHBOUR_6}, id="all-lost"),
         pytest.param(PacketLoss("aws", 0), EVERYTHING, id="none-lost"),
+        pytest.param(UdpBlocked("aws"), {NEIGHBOUR, NEIGHBOUR_6}, id="only-443"),
+        pytest.param(WanMtu("aws", 80), {NEIGHBOUR, NEIGHBOUR_6}, id="too-long"),
+        pytest.param(WanMtu("aws", 84), EVERYTHING, id="just-not-too-long"),
+        pytest.param(ForwardingBroken("two"), EVERYTHING, id="own-packets-pass"),
+        pytest.param(NatRestarted("aws"), EVERYTHING, id="nat-restarted"),
     ],
 )
 def test_fault(lab: Standing, fault: UnderlayFault, left: set[str]) -> None:
@@ -97,8 +110,66 @@ def test_some_loss(lab: Standing) -> None:
     assert 136 <= result.received <= 256
 
 
+def seen_from_outside(lab: Standing, *, ports: int) -> list[tuple[str, int]]:
+    """Return as whom *ports* hosts outside see one socket of node ``two``, and its own port."""
+    servers = []
+    with entered(lab.path("control")):
+        for _ in range(ports):
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            server.bind((CONTROL, 0))
+            server.settimeout(2)
+            servers.append(server)
+    with entered(lab.path("two")):
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with closing(client), ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(closing(server))
+            client.sendto(b"", server.getsockname())
+        seen = [server.recvfrom(1)[1] for server in servers]
+        return [("own", client.getsockname()[1]), *seen]
+
+
+@pytest.mark.slow
+def test_nat_restarted(lab: Standing) -> None:
+    """Nodes without a public address are seen as another; back to the first when mended."""
+    fault, again = NatRestarted("aws"), NatRestarted("aws", 2)
+    addresses = []
+    for one in (fault, again):
+        break_underlay(one, lab.topology)
+        addresses.append(seen_from_outside(lab, ports=1)[1][0])
+        mend_underlay(one, lab.topology)
+    after = seen_from_outside(lab, ports=1)[1][0]
+
+    assert ["198.18.1.202", "198.18.1.203", "198.18.1.1"] == [*addresses, after]
+
+
+@pytest.mark.slow
+def test_nat_switched(lab: Standing) -> None:
+    """AWS's NAT takes a random port for each destination; the other kind keeps the source's."""
+    fault = NatSwitched(cloud="aws", kind=NatKind.ENDPOINT_INDEPENDENT)
+    before = {port for _, port in seen_from_outside(lab, ports=3)}
+    break_underlay(fault, lab.topology)
+    try:
+        switched = {port for _, port in seen_from_outside(lab, ports=3)}
+    finally:
+        mend_underlay(fault, lab.topology)
+    after = {port for _, port in seen_from_outside(lab, ports=3)}
+
+    assert [4, 1, 4] == [len(before), len(switched), len(after)]
+
+
 @pytest.mark.parametrize(
-    "fault", [LinkDown("three"), CloudCutOff("gcp"), PacketLoss("gcp", 5)], ids=str
+    "fault",
+    [
+        LinkDown("three"),
+        CloudCutOff("gcp"),
+        PacketLoss("gcp", 5),
+        WanMtu("gcp", 1400),
+        UdpBlocked("gcp"),
+        NatRestarted("gcp"),
+        ForwardingBroken("three"),
+    ],
+    ids=str,
 )
 def test_unknown(lab: Standing, fault: UnderlayFault) -> None:
     """A fault of something that is not there names what is."""

@@ -61,6 +61,14 @@ def unwrapped(text: str | None) -> str | None:
     return None if text is None else text.replace("\\b\n", "\b\n")
 
 
+def _unwrap(command: click.Command) -> None:
+    """Mark the paragraphs of a command's help, and of all commands below it."""
+    command.help = unwrapped(command.help)
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _unwrap(inner)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported only to run them or to show their own help."""
 
@@ -78,10 +86,7 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"chita.cli.commands.{entry.module}")
         command = getattr(module, entry.attribute)
         assert isinstance(command, click.Command)
-        command.help = unwrapped(command.help)
-        if isinstance(command, click.Group):
-            for inner in command.commands.values():
-                inner.help = unwrapped(inner.help)
+        _unwrap(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

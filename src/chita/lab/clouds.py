@@ -39,14 +39,19 @@ def router_rules(cloud: Cloud) -> str:
             "table bridge chita-port {",
             *_indented(_port_chains(cloud)),
             "}",
-            "table inet chita-cloud {",
-            *_indented(_timers(cloud)),
-            *_indented(_nat_chains(cloud)),
-            *_indented(_forward_chain(cloud)),
-            "}",
+            *cloud_rules(cloud),
             "",
         ]
     )
+
+
+def cloud_rules(cloud: Cloud) -> Iterator[str]:
+    """Yield the lines of the table that routes: timers, NAT and the security group."""
+    yield "table inet chita-cloud {"
+    yield from _indented(_timers(cloud))
+    yield from _indented(_nat_chains(cloud))
+    yield from _indented(_forward_chain(cloud))
+    yield "}"
 
 
 def _port_chains(cloud: Cloud) -> Iterator[str]:

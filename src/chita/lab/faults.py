@@ -1,17 +1,14 @@
-"""What can be broken in a lab, and how each is broken and mended in the underlay.
+"""What can be broken in a lab: plain values, kept in the state file.
 
-A fault is a value, kept in the state file, so that `lab heal` knows in another process what to
-mend. Breaking twice and mending twice is once.
+So `lab heal` knows in another process what to mend. Who makes each: `lab.faulty` for all,
+`lab.faults_underlay` for those of the network, `lab.faults_node` for those inside a node.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from chita.errors import NotFoundError
-from chita.lab.names import short_name
-from chita.lab.netns import ip_batch, netns_path, run_in
-from chita.lab.topology import Topology
+from chita.lab.underlay import NatKind
 
 
 class LinkDown(msgspec.Struct, frozen=True, tag="link-down"):
@@ -42,6 +39,57 @@ class PacketLoss(msgspec.Struct, frozen=True, tag="packet-loss"):
         return f"{self.percent:g} % loss at {self.cloud}"
 
 
+class ForwardingBroken(msgspec.Struct, frozen=True, tag="forwarding-broken"):
+    """A node answers for itself and drops what it should forward, without a word."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"{self.node} forwards nothing"
+
+
+class WanMtu(msgspec.Struct, frozen=True, tag="wan-mtu"):
+    """Longer IP packets between a cloud and the internet vanish without an ICMP error."""
+
+    cloud: str
+    longest_bytes: int
+
+    def __str__(self) -> str:
+        return f"packets over {self.longest_bytes} bytes vanish at {self.cloud}"
+
+
+class UdpBlocked(msgspec.Struct, frozen=True, tag="udp-blocked"):
+    """Out of a cloud goes TCP to ports 443 and 6443 (the API) and nothing else."""
+
+    cloud: str
+
+    def __str__(self) -> str:
+        return f"only TCP 443 leaves {self.cloud}"
+
+
+class NatRestarted(msgspec.Struct, frozen=True, tag="nat-restarted"):
+    """A cloud's NAT has forgotten all flows and translates to another public address."""
+
+    cloud: str
+    turn: int = 1
+    """Which other address: the first, the second; so that it can be restarted once more."""
+
+    def __str__(self) -> str:
+        return f"NAT of {self.cloud} restarted with new public address {self.turn}"
+
+
+class NatSwitched(msgspec.Struct, frozen=True, tag="nat-switched", kw_only=True):
+    """A cloud's NAT is of another kind; it has forgotten all flows."""
+
+    cloud: str
+    kind: NatKind
+    udp_idle_seconds: int = 30
+    """When it forgets a UDP flow, answered or not."""
+
+    def __str__(self) -> str:
+        return f"NAT of {self.cloud} is {self.kind}, UDP idle {self.udp_idle_seconds} s"
+
+
 class AgentKilled(msgspec.Struct, frozen=True, tag="agent-killed"):
     """A node's agent is killed; the kernel keeps forwarding."""
 
@@ -51,6 +99,15 @@ class AgentKilled(msgspec.Struct, frozen=True, tag="agent-killed"):
         return f"agent of {self.node} killed"
 
 
+class EngineKilled(msgspec.Struct, frozen=True, tag="engine-killed"):
+    """A node's WireGuard engines are killed; its agent may start them again."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"WireGuard engine of {self.node} killed"
+
+
 class ServerStopped(msgspec.Struct, frozen=True, tag="server-stopped"):
     """The API server is stopped."""
 
@@ -58,90 +115,25 @@ class ServerStopped(msgspec.Struct, frozen=True, tag="server-stopped"):
         return "API server stopped"
 
 
-UnderlayFault = LinkDown | CloudCutOff | PacketLoss
-"""Faults of the network, which this module makes."""
+class WrongLocation(msgspec.Struct, frozen=True, tag="wrong-location"):
+    """A Node object's label names a location where the node does not stand."""
 
-ProcessFault = AgentKilled | ServerStopped
-"""Faults of processes, which lab.cluster makes."""
+    node: str
+    location: str
 
-Fault = UnderlayFault | ProcessFault
-
-_LOSS_TABLE = "inet chita-loss"
-
-
-def break_underlay(fault: UnderlayFault, topology: Topology) -> None:
-    """Make *fault* happen.
-
-    Raises:
-        NotFoundError: there is no such node or cloud.
-        KernelError: the kernel refused.
-    """
-    match fault:
-        case LinkDown(node):
-            _set_port(fault, topology, node, "down")
-        case CloudCutOff(cloud):
-            _set_uplink(fault, topology, cloud, "down")
-        case PacketLoss(cloud, percent):
-            _require(fault, cloud, [c.name for c in topology.clouds])
-            script = _loss_script(percent)
-            run_in(netns_path(topology.cloud(cloud).namespace), ["nft", "-f", "-"], text=script)
+    def __str__(self) -> str:
+        return f"label of {self.node} says location {self.location}"
 
 
-def mend_underlay(fault: UnderlayFault, topology: Topology) -> None:
-    """Undo *fault*.
+RouterFault = NatRestarted | NatSwitched
+"""Faults that give a cloud's router other rules."""
 
-    Raises:
-        NotFoundError: there is no such node or cloud.
-        KernelError: the kernel refused.
-    """
-    match fault:
-        case LinkDown(node):
-            _set_port(fault, topology, node, "up")
-        case CloudCutOff(cloud):
-            _set_uplink(fault, topology, cloud, "up")
-        case PacketLoss(cloud, _):
-            _require(fault, cloud, [c.name for c in topology.clouds])
-            script = f"table {_LOSS_TABLE}\ndelete table {_LOSS_TABLE}\n"
-            run_in(netns_path(topology.cloud(cloud).namespace), ["nft", "-f", "-"], text=script)
+UnderlayFault = (
+    LinkDown | CloudCutOff | PacketLoss | ForwardingBroken | WanMtu | UdpBlocked | RouterFault
+)
+"""Faults of the network."""
 
+NodeFault = AgentKilled | EngineKilled
+"""Faults of processes on a node."""
 
-def _set_port(fault: Fault, topology: Topology, node: str, state: str) -> None:
-    """Take the router's end of a node's link down or up: the node sees its carrier go.
-
-    The router's end, because the node's own would lose its IPv6 addresses and routes with it.
-    """
-    _require(fault, node, [place.name for place in topology.nodes])
-    place = topology.node(node)
-    router = netns_path(topology.cloud(place.cloud).namespace)
-    ip_batch(router, [f"link set {place.port} {state}"])
-
-
-def _set_uplink(fault: Fault, topology: Topology, cloud: str, state: str) -> None:
-    """Take the internet's end of a cloud's link down or up, for the same reason."""
-    _require(fault, cloud, [c.name for c in topology.clouds])
-    port = short_name("w-", cloud)
-    ip_batch(netns_path(topology.wan_namespace), [f"link set {port} {state}"])
-
-
-def _loss_script(percent: float) -> str:
-    """Return the nftables script that drops *percent* of what the router forwards to the WAN.
-
-    Replaces what an earlier loss left. Before every other chain, so that conntrack's answers count
-    too; in steps of 0.01 %.
-    """
-    share = max(0, min(10_000, round(percent * 100)))
-    # nft refuses "mod 10000 < 10000" as always true: compare with the last number that is lost.
-    lose = f"numgen random mod 10000 <= {share - 1} counter drop" if share else "accept"
-    return (
-        f"table {_LOSS_TABLE}\ndelete table {_LOSS_TABLE}\n"
-        f"table {_LOSS_TABLE} {{ chain forward {{\n"
-        "  type filter hook forward priority -300; policy accept;\n"
-        f'  oifname "wan0" {lose}\n'
-        f'  iifname "wan0" {lose}\n'
-        "}\n}\n"
-    )
-
-
-def _require(fault: Fault, name: str, known: list[str]) -> None:
-    if name not in known:
-        raise NotFoundError(f"{fault}: there is no '{name}'; write one of {', '.join(known)}")
+Fault = UnderlayFault | NodeFault | ServerStopped | WrongLocation

@@ -1,21 +1,30 @@
-"""Faults of a running lab: made, remembered, mended, in the underlay and among the processes."""
+"""Faults of a running lab: made, remembered, mended; in the network, in nodes, in the API."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
-from chita.errors import NotFoundError
+from chita.api.kinds import CORE
+from chita.convert.kubernetes import LOCATION
 from chita.lab.cluster import Lab
 from chita.lab.faults import (
     AgentKilled,
     CloudCutOff,
+    EngineKilled,
     Fault,
+    ForwardingBroken,
     LinkDown,
+    NatRestarted,
+    NatSwitched,
     PacketLoss,
     ServerStopped,
-    break_underlay,
-    mend_underlay,
+    UdpBlocked,
+    WanMtu,
+    WrongLocation,
 )
+from chita.lab.faults_node import engine_pids, kill_engines
+from chita.lab.faults_underlay import break_underlay, check_place, mend_underlay
 
 
 def break_lab(lab: Lab, fault: Fault) -> None:
@@ -24,54 +33,85 @@ def break_lab(lab: Lab, fault: Fault) -> None:
     Raises:
         NotFoundError: there is no such node or cloud.
         KernelError: the kernel refused.
+        EngineError: there is no process to kill.
     """
-    check_target(lab, fault)
+    check_place(fault, lab.topology)
+    others = faults_of(lab)
     lab.state.add_fault(fault)
     match fault:
         case AgentKilled(node):
             lab.processes.stop(f"agent-{node}", signal.SIGKILL)
+        case EngineKilled(node):
+            kill_engines(lab.layout.node(node).run)
         case ServerStopped():
             lab.processes.stop("server", signal.SIGKILL)
-        case LinkDown() | CloudCutOff() | PacketLoss():
-            break_underlay(fault, lab.topology)
+        case WrongLocation(node, location):
+            _label(lab, node, location)
+        case (
+            LinkDown() | CloudCutOff() | PacketLoss() | ForwardingBroken() | WanMtu()
+            | UdpBlocked() | NatRestarted() | NatSwitched()
+        ):  # fmt: skip
+            break_underlay(fault, lab.topology, others)
 
 
 def heal_lab(lab: Lab) -> list[Fault]:
     """Mend every recorded fault; return them. With none there is nothing to do."""
-    state = lab.state.read()
-    faults = list(state.faults) if state is not None else []
+    faults = faults_of(lab)
     # The server first: agents that are started need it.
     for fault in sorted(faults, key=lambda fault: not isinstance(fault, ServerStopped)):
-        _mend(lab, fault)
-        lab.state.remove_fault(fault)
+        mend_lab(lab, fault)
     return faults
 
 
-def _mend(lab: Lab, fault: Fault) -> None:
+def mend_lab(lab: Lab, fault: Fault) -> None:
+    """Mend one fault, and forget it."""
     match fault:
         case AgentKilled(node):
             if lab.processes.find(f"agent-{node}") is None:
                 lab.start_agent(lab.topology.node(node))
             lab.wait_for_agents([node])
+        case EngineKilled(node):
+            _await_engine(lab, node)
         case ServerStopped():
             if lab.processes.find("server") is None:
                 lab.start_server()
-        case LinkDown() | CloudCutOff() | PacketLoss():
-            mend_underlay(fault, lab.topology)
+        case WrongLocation(node, _):
+            _label(lab, node, None)
+        case (
+            LinkDown() | CloudCutOff() | PacketLoss() | ForwardingBroken() | WanMtu()
+            | UdpBlocked() | NatRestarted() | NatSwitched()
+        ):  # fmt: skip
+            mend_underlay(fault, lab.topology, faults_of(lab))
+    lab.state.remove_fault(fault)
 
 
-def check_target(lab: Lab, fault: Fault) -> None:
-    """Raise when what *fault* is to break does not exist.
+def faults_of(lab: Lab) -> list[Fault]:
+    """Return the faults that are made, in order."""
+    state = lab.state.read()
+    return list(state.faults) if state is not None else []
 
-    Raises:
-        NotFoundError: there is no such node or cloud; the message has the names there are.
-    """
-    match fault:
-        case LinkDown(name) | AgentKilled(name):
-            known = [node.name for node in lab.topology.nodes]
-        case CloudCutOff(name) | PacketLoss(name, _):
-            known = [cloud.name for cloud in lab.topology.clouds]
-        case ServerStopped():
-            return
-    if name not in known:
-        raise NotFoundError(f"{fault}: there is no '{name}'; write one of {', '.join(known)}")
+
+def _await_engine(lab: Lab, node: str) -> None:
+    """Return when an engine of *node* runs again, which its agent sees to."""
+    if lab.processes.find(f"agent-{node}") is None:
+        return  # whoever starts the agent again starts the engine with it
+    home = lab.layout.node(node)
+    lab.wait(
+        f"the WireGuard engine of {node}",
+        f"agent-{node}",
+        lambda: bool(engine_pids(home.run)),
+    )
+
+
+def _label(lab: Lab, node: str, location: str | None) -> None:
+    """Set the location label of a Node; None: as the world has it."""
+    if location is None:
+        obj = next(obj for obj in lab.world.of_kind("Node") if obj["metadata"]["name"] == node)
+        location = lab.topology.node_object(obj)["metadata"]["labels"].get(LOCATION)
+
+    async def patch() -> None:
+        async with lab.client() as client:
+            body = {"metadata": {"labels": {LOCATION: location}}}
+            await client.patch(CORE["Node"], node, body)
+
+    asyncio.run(patch())

@@ -8,9 +8,24 @@ from pathlib import Path
 import pytest
 
 from chita.errors import InputError
-from chita.lab.faults import AgentKilled, CloudCutOff, Fault, LinkDown, PacketLoss, ServerStopped
+from chita.lab.faults import (
+    AgentKilled,
+    CloudCutOff,
+    EngineKilled,
+    Fault,
+    ForwardingBroken,
+    LinkDown,
+    NatRestarted,
+    NatSwitched,
+    PacketLoss,
+    ServerStopped,
+    UdpBlocked,
+    WanMtu,
+    WrongLocation,
+)
 from chita.lab.removal import remove_everything
 from chita.lab.state import Process, State, StateFile, is_running, start_ticks
+from chita.lab.underlay import NatKind
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -46,7 +61,20 @@ def test_namespaces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [LinkDown("n"), CloudCutOff("c"), PacketLoss("c", 5), AgentKilled("n"), ServerStopped()],
+    [
+        LinkDown("n"),
+        CloudCutOff("c"),
+        PacketLoss("c", 5),
+        ForwardingBroken("n"),
+        WanMtu("c", 1400),
+        UdpBlocked("c"),
+        NatRestarted("c", 2),
+        NatSwitched(cloud="c", kind=NatKind.ENDPOINT_INDEPENDENT),
+        AgentKilled("n"),
+        EngineKilled("n"),
+        ServerStopped(),
+        WrongLocation("n", "aws-r"),
+    ],
     ids=str,
 )
 def test_faults(tmp_path: Path, fault: Fault) -> None:

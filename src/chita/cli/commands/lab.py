@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chita.errors import NotFoundError
+from chita.cli.commands.lab_fault import fault
+from chita.cli.running_lab import running_lab
 
 if TYPE_CHECKING:
-    from chita.lab.cluster import Lab
-    from chita.lab.faults import Fault
     from chita.lab.world import World
 
 _WORLD = click.option(
@@ -95,7 +94,7 @@ def down() -> None:
 @_OUTPUT
 def status(output: str) -> None:
     """Say which parts run and how the agents are."""
-    running = _running()
+    running = running_lab()
     report = running.describe()
     if output == "json":
         click.echo(json.dumps(report, indent=2))
@@ -109,8 +108,8 @@ def status(output: str) -> None:
             else ""
         )
         click.echo(f"{name:<20} {value:<12} {detail}")
-    for fault in report["faults"]:
-        click.echo(f"fault: {fault}")
+    for made in report["faults"]:
+        click.echo(f"fault: {made}")
 
 
 @lab.command()
@@ -129,7 +128,7 @@ def test(output: str, svg: Path | None) -> None:
     from chita.lab.report import picture, print_report
     from chita.lab.trial import run_trials
 
-    report = run_trials(_running())
+    report = run_trials(running_lab())
     if output == "json":
         click.echo(msgspec.json.encode(report))
     else:
@@ -152,27 +151,12 @@ def execute(place: str, command: Sequence[str]) -> None:
     """
     from chita.lab.netns import netns_path
 
-    running = _running()
+    running = running_lab()
     namespace = netns_path(running.netns_of(place))
     sys.exit(subprocess.call(["nsenter", f"--net={namespace}", "--", *command]))
 
 
-@lab.command()
-@click.argument("kind", type=click.Choice(["link", "cloud", "loss", "agent", "server"]))
-@click.argument("target", required=False, default="")
-@click.option("--percent", type=click.FloatRange(0, 100), default=10.0, show_default=True)
-def fault(kind: str, target: str, percent: float) -> None:
-    r"""Break something: a node's link, a cloud's way out, packets, an agent, the server.
-
-    \b
-    Example:
-        chita lab fault cloud gcp
-    """
-    from chita.lab.faulty import break_lab
-
-    wanted = _fault(kind, target, percent)
-    break_lab(_running(), wanted)
-    click.echo(f"broken: {wanted}; mend it with: chita lab heal")
+lab.add_command(fault)
 
 
 @lab.command()
@@ -180,44 +164,8 @@ def heal() -> None:
     """Mend every fault that was made."""
     from chita.lab.faulty import heal_lab
 
-    for mended in heal_lab(_running()):
+    for mended in heal_lab(running_lab()):
         click.echo(f"mended: {mended}")
-
-
-def _fault(kind: str, target: str, percent: float) -> Fault:
-    from chita.lab.faults import AgentKilled, CloudCutOff, LinkDown, PacketLoss, ServerStopped
-
-    if kind != "server" and not target:
-        raise click.UsageError(f"say which one: chita lab fault {kind} NAME")
-    match kind:
-        case "link":
-            return LinkDown(target)
-        case "cloud":
-            return CloudCutOff(target)
-        case "loss":
-            return PacketLoss(target, percent)
-        case "agent":
-            return AgentKilled(target)
-        case _:
-            return ServerStopped()
-
-
-def _running() -> Lab:
-    """Return the lab that runs.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    from chita.lab.cluster import Lab
-    from chita.lab.layout import Layout
-    from chita.lab.state import StateFile
-    from chita.lab.world import DEFAULT_WORLD, read_world
-
-    state = StateFile(Layout().directory).read()
-    if state is None:
-        raise NotFoundError("no lab is running; bring one up with: chita lab up")
-    world = read_world([Path(path) for path in state.worlds] or [DEFAULT_WORLD])
-    return Lab(world, Layout(), _Steps())
 
 
 def _print_notices(world: World) -> None:
