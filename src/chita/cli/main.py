@@ -44,7 +44,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "delete": Entry("delete", "delete", "Remove resources."),
     "status": Entry("status", "status", "Say how this node's agent is."),
     "path": Entry("path", "path", "Say how one node reaches another, and why."),
-    "links": Entry("path", "links", "List how every node reaches every other."),
+    "links": Entry("links", "links", "List how every node reaches every other."),
     "node": Entry("node", "node", "Bring hosts into the cluster."),
     "agent": Entry("agent", "agent", "Run the agent of this node."),
     "server": Entry("server", "server", "Run the API server."),
