@@ -107,6 +107,14 @@ class NodeApplier:
         self._last = None if refused else state
         return Applied(writes=self._socket.writes + self._policy_writes - before, refused=refused)
 
+    def verify_some(self, budget_s: float) -> bool:
+        """Return whether the next bit of the ruleset is as it was written, see `NftApplier`.
+
+        Raises:
+            KernelError: the kernel does not answer.
+        """
+        return self._nft.verify_some(budget_s)
+
     def _steps(
         self, state: NodeState, last: NodeState | None
     ) -> Iterator[tuple[Part, Callable[[], Refused]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 from typing import NoReturn, Protocol
 
 from chita.agent.facts import is_way_out
@@ -15,6 +16,11 @@ from chita.telemetry.log import logger
 
 PAUSE_S = 0.25
 """What comes within this is one occasion: a device that goes takes its routes with it."""
+
+VERIFY_S = 0.002
+"""How long our table is read at a time."""
+VERIFY_PAUSE_S = 1.0
+"""How long between; a table of 1,000 policies takes minutes, and 0.2 % of a core."""
 
 _LOG = logger("healing")
 
@@ -58,6 +64,30 @@ async def keep_ruleset_healed(monitor: Touches, reconciler: Reconciler) -> NoRet
         reconciler.recheck()
         await asyncio.sleep(PAUSE_S)
     raise AssertionError("the monitor never ends")
+
+
+async def keep_ruleset_verified(
+    verify_some: Callable[[float], bool], reconciler: Reconciler, kernel: Executor
+) -> NoReturn:
+    """Read our table little by little, and have it put right where it is not as written, for ever.
+
+    What others do is announced, and `keep_ruleset_healed` acts on that; this finds what no
+    announcement told of. *verify_some* is `NftApplier.verify_some`: in *kernel*, where changes are
+    applied, it holds up one for `VERIFY_S` and a few milliseconds at most.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(VERIFY_PAUSE_S)
+        if not reconciler.queue.empty():
+            continue
+        try:
+            is_right = await loop.run_in_executor(kernel, verify_some, VERIFY_S)
+        except KernelError as error:
+            _LOG.warning("ruleset not verified", why=str(error))
+            continue
+        if not is_right:
+            _LOG.warning("ruleset found changed")
+            reconciler.recheck()
 
 
 def _may_be_way_out(change: Change) -> bool:

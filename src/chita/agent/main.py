@@ -18,7 +18,7 @@ from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
 from chita.agent.discovery import keep_discovered
-from chita.agent.healing import keep_healed, keep_ruleset_healed
+from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
@@ -186,6 +186,9 @@ class Agent:
             "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
+            "ruleset verification": keep_ruleset_verified(
+                self._applier.verify_some, reconciler, self._kernel
+            ),
         }
         for name, part in parts.items():
             tasks.create_task(part, name=name)
