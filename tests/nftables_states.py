@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from chita.dataplane.nftables.network_parts import MANY
 from chita.desired.policy import (
     AddressSet,
     EndpointPolicy,
@@ -59,6 +60,16 @@ LONG = f"NetworkPolicy/{'n' * 63}/{'p' * 253}"
 WEB, SECURITY = "NetworkPolicy/shop/web", "GlobalNetworkPolicy//security"
 CLIENTS = AddressSet(addresses=frozenset({OTHER}), networks=frozenset({OFFICE}))
 
+BLOCKED = AddressSet(
+    networks=frozenset(
+        net
+        for i in range(MANY)
+        for net in (Cidr(4, 0xC6120000 + i * 512, 24), Cidr(6, (0x20010DB8 << 96) + (i << 65), 64))
+    )
+    | {Cidr.parse("203.0.113.0/28")}
+)
+"""Networks of which many have the same length, and one of another."""
+
 STATES: dict[str, PolicyState] = {
     "no-pods": PolicyState(
         masquerade_sources=(Cidr.parse("10.244.0.0/16"),),
@@ -101,6 +112,18 @@ STATES: dict[str, PolicyState] = {
             )
         },
         clients=CLIENTS,
+    ),
+    "many-networks": situation(
+        pod(tier("default", WEB)),
+        {
+            WEB: PolicyRules(
+                ingress=(
+                    Rule(action=Action.DENY, source=Match(sets=("blocked",))),
+                    Rule(action=Action.ALLOW, source=Match(not_sets=("blocked",))),
+                )
+            )
+        },
+        blocked=BLOCKED,
     ),
     "pass-between-tiers": situation(
         pod(tier("security", SECURITY, "StagedNetworkPolicy/shop/trial"), tier("default", WEB)),

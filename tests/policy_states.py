@@ -9,6 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from chita.compute.flow import Flow
+from chita.dataplane.nftables.network_parts import MANY
 from chita.dataplane.nftables.trace import Packet
 from chita.desired.policy import (
     AddressSet,
@@ -57,6 +58,12 @@ NETS = {
 }  # fmt: skip
 DISJOINT = [Cidr.parse(text) for text in ("10.244.1.0/24", "203.0.113.0/24", "2001:db8::/32",
                                           "10.244.0.0/31", "fd00:10:244:1::/64")]  # fmt: skip
+CROWD = frozenset(
+    net
+    for i in range(MANY - 1)
+    for net in (Cidr(4, 0x64400000 + i * 512, 24), Cidr(6, (0xFD010000 << 96) + (i << 65), 64))
+)
+"""One less of both lengths than have a set of their own; some of DISJOINT are of these lengths."""
 PORT_NUMBERS = [53, 80, 8080]
 PORTS = [PortRange(80, 80), PortRange(53, 80), PortRange(8080, 9000), PortRange(1, 65535)]
 SET_NAMES = ["s:one", "s:two", "s:three", "s:gone"]
@@ -74,7 +81,11 @@ PROFILE_LISTS = [
 ADDRESS_SETS = st.builds(
     AddressSet,
     addresses=st.frozensets(st.sampled_from(ALL), max_size=4),
-    networks=st.one_of(st.just(frozenset()), st.frozensets(st.sampled_from(DISJOINT), max_size=3)),
+    networks=st.one_of(
+        st.just(frozenset()),
+        st.frozensets(st.sampled_from(DISJOINT), max_size=3),
+        st.frozensets(st.sampled_from(DISJOINT), max_size=3).map(CROWD.union),
+    ),
 )
 PORT_SETS = st.frozensets(
     st.builds(

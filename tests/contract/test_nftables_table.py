@@ -108,14 +108,19 @@ def test_what_nobody_announced_is_found_in_slices(table: Table) -> None:
     clear(table)
     many = AddressSet(
         addresses=frozenset(Address(4, 0x0A000000 + number) for number in range(1_500)),
-        networks=frozenset(Cidr(4, 0x0C000000 + number * 512, 24) for number in range(1_500)),
+        networks=frozenset(Cidr(4, 0x0C000000 + number * 512, 24) for number in range(1_500))
+        # As many of ever other lengths: what no hash set can hold.
+        | frozenset(
+            Cidr(6, (0x20010DB8 << 96) + (number << 64), 65 + number % 63)
+            for number in range(1_500)
+        ),
     )
     state = msgspec.structs.replace(STATES["match-block"], address_sets={"clients": many})
     applier = NftApplier(table)
     applier.apply(state)
     assert verified(applier)
 
-    for name in ("addresses4-clients", "networks4-clients"):
+    for name in ("addresses4-clients", "networks4.24-clients", "networks6-clients"):
         ruleset = policy_ruleset(state)
         some = next(iter(ruleset.sets[name].elements))
         # By the table's own door: no announcement tells of it.

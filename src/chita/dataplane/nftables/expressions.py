@@ -41,6 +41,7 @@ from chita.dataplane.nftables.objects import (
     Value,
     Verdict,
     VerdictLookup,
+    netmask,
 )
 from chita.dataplane.nftables.render import rule_comment
 from chita.model.net import Address, Cidr, PortRange
@@ -158,6 +159,10 @@ def _mask(mask: bytes) -> bytes:
     )
 
 
+def _prefix_mask(size: int, prefix: int) -> bytes:
+    return netmask(8 * size, prefix).to_bytes(size)
+
+
 def _value(kind: int, data: bytes) -> bytes:
     return nested(kind, attribute(1, data))  # NFTA_DATA_VALUE
 
@@ -177,10 +182,12 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912
     match statement:
         case Compare():
             return _comparison(statement)
-        case Lookup(fields, name, sense):
+        case Lookup(fields, name, sense, prefix):
             inverse = number(5, 1) if sense is Sense.IS_NOT else b""  # NFT_LOOKUP_F_INV
             lookup = _expression("lookup", text(1, name), number(2, REGISTER), inverse)
-            return [*_concatenation(fields), lookup]
+            size = FIELDS[fields[0]].size
+            masks = [] if prefix is None else [_mask(_prefix_mask(size, prefix))]
+            return [*_concatenation(fields), *masks, lookup]
         case CtStateIn(states):
             # The state is a number in the machine's order.
             mask = struct.pack("=I", sum(states))
@@ -236,8 +243,7 @@ def _comparison(compare: Compare) -> list[bytes]:
         case str() as name if name.endswith("*"):
             return [load, _compare(name[:-1].encode(), operator)]
         case Cidr() as network if not network.is_host:
-            ones = (1 << network.bits) - (1 << network.bits - network.prefix)
-            mask = ones.to_bytes(network.bits // 8)
+            mask = _prefix_mask(network.bits // 8, network.prefix)
             return [load, _mask(mask), _compare(network.address.packed, operator)]
         case PortRange() as ports if ports.first != ports.last:
             # NFTA_RANGE_SREG, _OP, _FROM_DATA, _TO_DATA

@@ -31,6 +31,7 @@ from chita.dataplane.nftables.objects import (
 )
 from chita.dataplane.nftables.sets import (
     FAMILIES,
+    Place,
     SetIndex,
     merge,
     network_list,
@@ -257,13 +258,14 @@ def _side(
         parts = sets.address_parts(uid, family)
         if not parts:
             raise NeverError
-        groups.append([Lookup((side.address,), part) for part in parts])
+        groups.append([_member(side, part, Sense.IS) for part in parts])
     for uid in match.not_sets:
-        groups += [
-            [Lookup((side.address,), part, Sense.IS_NOT)]
-            for part in sets.address_parts(uid, family)
-        ]
+        groups += [[_member(side, part, Sense.IS_NOT)] for part in sets.address_parts(uid, family)]
     return groups + _ports(match, side, family, sets, protocols)
+
+
+def _member(side: _Side, place: Place, sense: Sense) -> Match:
+    return Lookup((side.address,), place.set, sense, place.prefix)
 
 
 def _nets(

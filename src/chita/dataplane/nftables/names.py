@@ -61,6 +61,11 @@ def network_set(uid: str, family: Family) -> str:
     return name(f"networks{family}", uid)
 
 
+def prefix_set(uid: str, family: Family, prefix: int) -> str:
+    """Return the name of the hash set of networks of one length of a selector."""
+    return name(f"networks{family}.{prefix}", uid)
+
+
 def port_set(key: str, family: Family) -> str:
     """Return the name of the set of address, protocol and port."""
     return name(f"ports{family}", key)

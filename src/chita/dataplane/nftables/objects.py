@@ -104,6 +104,8 @@ class Lookup(msgspec.Struct, frozen=True, tag=True):
     fields: tuple[Field, ...]
     set: str
     sense: Sense = Sense.IS
+    prefix: int | None = None
+    """Of the one field, an address, only so many leading bits are looked up; None: all."""
 
 
 class CtStateIn(msgspec.Struct, frozen=True, tag=True):
@@ -116,6 +118,11 @@ class SynOnly(msgspec.Struct, frozen=True, tag=True):
     """The TCP packet opens a connection, either way: SYN set, RST not. Or it does not."""
 
     sense: Sense = Sense.IS
+
+
+def netmask(bits: int, prefix: int) -> int:
+    """Return an address of *bits* bits of which the first *prefix* are ones."""
+    return (1 << bits) - (1 << bits - prefix)
 
 
 Match = Compare | AnonymousLookup | Lookup

@@ -42,6 +42,7 @@ from chita.dataplane.nftables.objects import (
     Verdict,
     VerdictLookup,
     VerdictMap,
+    netmask,
 )
 from chita.model.net import ICMP, ICMPV6, SCTP, TCP, UDP, Address, Cidr, PortRange
 
@@ -149,8 +150,8 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901
         case AnonymousLookup(field, values, sense):
             members = ", ".join(_field_value(field, value) for value in values)
             return f"{field} {_sense(sense)}{{ {members} }}"
-        case Lookup(fields, name, sense):
-            return f"{_concatenation(fields)} {_sense(sense)}@{name}"
+        case Lookup(fields, name, sense, prefix):
+            return f"{_concatenation(fields)}{_mask(fields[0], prefix)} {_sense(sense)}@{name}"
         case CtStateIn(states):
             return f"ct state {','.join(state.name.lower() for state in sorted(states))}"
         case SynOnly(sense):
@@ -199,6 +200,13 @@ def _field_value(field: Field, value: Value) -> str:
 
 def _sense(sense: Sense) -> str:
     return "" if sense is Sense.IS else "!= "
+
+
+def _mask(field: Field, prefix: int | None) -> str:
+    if prefix is None:
+        return ""
+    full = Cidr.parse("::/0" if field in {Field.IP6_SADDR, Field.IP6_DADDR} else "0.0.0.0/0")
+    return f" & {Address(full.family, netmask(full.bits, prefix))}"
 
 
 def _concatenation(fields: tuple[Field, ...]) -> str:

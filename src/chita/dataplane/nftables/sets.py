@@ -1,8 +1,9 @@
 """Address and port sets of a PolicyState as nftables sets.
 
-One selector's set becomes up to four: single addresses in a hash set (an element costs the kernel
-microseconds), networks in an interval set (rebuilt at commit), each per family. Only the parts
-that have members exist; ``SetIndex`` says which, and rules look only there.
+One selector's set becomes several: single addresses in a hash set (an element costs the kernel
+microseconds), networks in an interval set (rebuilt at commit) or, of a length of which there are
+many, in a hash set of their own (``network_parts``), each per family. Only the parts that have
+members exist; ``SetIndex`` says which, and rules look only there.
 
 A list of ports or networks in a rule is a named set too, named for its content and so shared by all
 rules with the same list: the kernel takes a millisecond to name an anonymous set among thousands.
@@ -24,7 +25,15 @@ FAMILIES: tuple[Family, Family] = (4, 6)
 ADDRESS_TYPE: dict[Family, DataType] = {4: DataType.IPV4_ADDR, 6: DataType.IPV6_ADDR}
 
 
-Places = dict[Family, tuple[str, ...]]
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """An nftables set where members stand, and how to look there."""
+
+    set: str
+    prefix: int | None = None
+    """Its members are networks of this length, by their first address; None: ask as it is."""
+
+
+Places = dict[Family, tuple[Place, ...]]
 """The nftables sets that together hold one set of a PolicyState, for each family it has."""
 
 
@@ -35,13 +44,13 @@ class SetIndex(msgspec.Struct, frozen=True):
     """An address is in the set when it is in one of these; none: the set is empty or missing."""
     ports: Mapping[str, Places]
 
-    def address_parts(self, uid: str, family: Family) -> tuple[str, ...]:
+    def address_parts(self, uid: str, family: Family) -> tuple[Place, ...]:
         """Return the nftables sets that together are address set *uid* for *family*."""
         return self.addresses.get(uid, _NOWHERE).get(family, ())
 
     def port_part(self, key: str, family: Family) -> str | None:
         """Return the nftables set that is port set *key* for *family*."""
-        return next(iter(self.ports.get(key, _NOWHERE).get(family, ())), None)
+        return next((place.set for place in self.ports.get(key, _NOWHERE).get(family, ())), None)
 
 
 _NOWHERE: Places = {}
@@ -84,6 +93,12 @@ def empty_networks(uid: str, family: Family) -> Set:
     return Set(
         names.network_set(uid, family), (ADDRESS_TYPE[family],), SetKind.INTERVAL, frozenset()
     )
+
+
+def empty_prefixes(uid: str, family: Family, prefix: int) -> Set:
+    """Return the set of the first addresses of a selector's networks of length *prefix*, empty."""
+    name = names.prefix_set(uid, family, prefix)
+    return Set(name, (ADDRESS_TYPE[family],), SetKind.HASH, frozenset())
 
 
 def empty_ports(key: str, family: Family) -> Set:

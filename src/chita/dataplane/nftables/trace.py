@@ -42,6 +42,7 @@ from chita.dataplane.nftables.objects import (
     SynOnly,
     Value,
     VerdictLookup,
+    netmask,
 )
 from chita.model.net import ICMP, ICMPV6, TCP, Address, Cidr, PortRange
 
@@ -255,8 +256,8 @@ class _Walk:
                 return self._holds((field,), sense, (value,))
             case AnonymousLookup(field, values, sense):
                 return self._holds((field,), sense, values)
-            case Lookup(fields, name, sense):
-                return self._in_set(fields, self._ruleset.sets[name], sense)
+            case Lookup(_, name):
+                return self._in_set(statement, self._ruleset.sets[name])
 
     def _holds(self, fields: tuple[Field], sense: Sense, values: Sequence[Value]) -> bool:
         self._read.add(fields[0])
@@ -265,17 +266,19 @@ class _Walk:
             return False
         return any(_equals(read, value) for value in values) is (sense is Sense.IS)
 
-    def _in_set(self, fields: tuple[Field, ...], item: Set, sense: Sense) -> bool:
-        self._read.update(fields)
-        read = tuple(self._fields.get(field) for field in fields)
+    def _in_set(self, lookup: Lookup, item: Set) -> bool:
+        self._read.update(lookup.fields)
+        read = tuple(self._fields.get(field) for field in lookup.fields)
         if any(value is None for value in read):
             # The kernel cannot load the field, so the rule does not match, negated or not.
             return False
         key: Element = read[0] if len(read) == 1 else read  # type: ignore[assignment] # no None
+        if lookup.prefix is not None and isinstance(key, Address):
+            key = Address(key.family, key.value & netmask(key.bits, lookup.prefix))
         found = key in item.elements
         if not found and item.kind is SetKind.INTERVAL and not isinstance(key, tuple):
             found = _within(key, item)
-        return found is (sense is Sense.IS)
+        return found is (lookup.sense is Sense.IS)
 
 
 def _within(key: Value, item: Set) -> bool:
