@@ -16,7 +16,7 @@ from chita.errors import ConvertError
 from chita.model.ippool import Encap
 from chita.model.location import Location
 from chita.model.net import Cidr
-from chita.model.node import FabricNode, HostInterface
+from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat
 from chita.model.problem import Problem
 from chita.model.settings import (
     DeniedFlows,
@@ -52,6 +52,7 @@ def location(obj: Field) -> Location:
         name=metadata.name,
         encap=spec["encapsulation"].one_of(Encap) if spec["encapsulation"].is_set else None,
         wire_mtu_bytes=mtu.integer(0, **_MTU) if mtu.is_set else None,
+        peers=spec["peers"].texts(),
     )
 
 
@@ -69,11 +70,23 @@ def fabric_node(obj: Field) -> FabricNode:
             ]
         ),
         endpoints=tuple([item.address() for item in spec["endpoints"].items()]),
+        candidates=tuple([_candidate(item) for item in spec["candidates"].items()]),
+        nat=spec["nat"].one_of(Nat, Nat.UNKNOWN),
+        udp_passes=spec["udpPasses"].flag(default=True),
+        tcp_relay_port=spec["tcpRelayPort"].integer(0, low=0, high=65535),
         wireguard_key=_shaped(wireguard["publicKey"], _KEY, "32 bytes in base64"),
         wireguard_port=wireguard["port"].integer(0, low=0, high=65535),
         vtep_mac=_shaped(spec["vtepMAC"], _MAC, "a MAC address such as 02:00:5e:10:00:01"),
         wire_mtu_bytes=spec["wireMTU"].integer(1500, **_MTU),
         gateway_weight=spec["gatewayWeight"].integer(0, low=0, high=1000),
+    )
+
+
+def _candidate(item: Field) -> Candidate:
+    return Candidate(
+        kind=item["kind"].one_of(CandidateKind),
+        address=item["address"].address(),
+        port=item["port"].integer(0, low=1, high=65535),
     )
 
 
@@ -91,6 +104,13 @@ def fabric_node_object(node: FabricNode) -> dict[str, Any]:
             "location": node.location,
             "interfaces": interfaces,
             "endpoints": [str(address) for address in node.endpoints],
+            "candidates": [
+                {"kind": it.kind.value, "address": str(it.address), "port": it.port}
+                for it in node.candidates
+            ],
+            "nat": node.nat.value,
+            "udpPasses": node.udp_passes,
+            "tcpRelayPort": node.tcp_relay_port,
             "wireguard": {"publicKey": node.wireguard_key, "port": node.wireguard_port},
             "vtepMAC": node.vtep_mac,
             "wireMTU": node.wire_mtu_bytes,

@@ -25,6 +25,7 @@ POD_IP = "cni.projectcalico.org/podIP"
 POD_IPS = "cni.projectcalico.org/podIPs"
 REGION = "topology.kubernetes.io/region"
 LOCATION = "chita.dev/location"
+ENDPOINT = "chita.dev/endpoint"
 MESH = ("chita.dev/mesh-ipv4", "chita.dev/mesh-ipv6")
 SERVICE_NAME = "kubernetes.io/service-name"
 DEFAULT_SERVICE_ACCOUNT = "default"
@@ -183,6 +184,7 @@ def node(obj: Field) -> Node:
         mesh_addresses=tuple(
             [annotations[key].address() for key in MESH if annotations[key].text()]
         ),
+        endpoint=annotations[ENDPOINT].text(),
     )
 
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from chita.fabric.candidates import is_dialable
 from chita.model.node import FabricNode
-
-
-def is_dialable(node: FabricNode) -> bool:
-    """Whether any node on the internet can open a tunnel to *node*."""
-    return bool(node.endpoints and node.wireguard_key and node.wireguard_port)
 
 
 def is_gateway(node: FabricNode) -> bool:

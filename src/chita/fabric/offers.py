@@ -10,12 +10,12 @@ import msgspec
 from chita.desired.paths import PathKind
 from chita.desired.tunnels import Endpoint
 from chita.fabric import mtu
-from chita.fabric.gateways import is_dialable
+from chita.fabric.candidates import is_dialable, open_candidates, reflexive
 from chita.fabric.neighbours import are_peered, location_encap, private_address, shared_subnet
 from chita.model.cluster import ClusterState
 from chita.model.ippool import Encap
 from chita.model.net import Address
-from chita.model.node import FabricNode
+from chita.model.node import Candidate, CandidateKind, FabricNode, Nat
 from chita.model.settings import Encryption
 
 
@@ -119,39 +119,64 @@ def _private(cluster: ClusterState, here: FabricNode, there: FabricNode) -> Rati
 
 
 def _public(here: FabricNode, there: FabricNode) -> Rating:
-    outer = _public_address(here, there)
-    if outer is not None:
-        reason = f"both ends can be dialled, {there.name} at {outer}"
+    dialled = _dialled(here, there)
+    if dialled is not None:
+        at = f"{there.name} at {dialled.address}"
+        if dialled.kind is CandidateKind.MAPPED:
+            at += f" port {dialled.port}, as its annotation says"
+        reason = f"both ends can be dialled, {at}"
         if not is_dialable(here):
-            reason = f"we are behind a NAT and dial {there.name} at {outer}"
-        family = outer.family
-    elif is_dialable(here):
-        reason = f"{there.name} is behind a NAT and dials us"
-        family = here.endpoints[0].family
-    else:
-        return Refusal(PathKind.WIREGUARD, f"neither {here.name} nor {there.name} can be dialled")
-    wire = min(here.wire_mtu_bytes, there.wire_mtu_bytes, mtu.INTERNET_MTU)
-    return Offer(
-        kind=PathKind.WIREGUARD,
-        reason=reason,
-        outer=outer,
-        port=there.wireguard_port if outer is not None else 0,
-        mtu_bytes=mtu.wireguard_mtu(wire, outer_family=family),
-    )
+            reason = f"we are behind a NAT and dial {at}"
+        return _internet(PathKind.WIREGUARD, here, there, dialled, reason)
+    if is_dialable(here):
+        family = open_candidates(here)[0].address.family
+        return Offer(
+            kind=PathKind.WIREGUARD,
+            reason=f"{there.name} is behind a NAT and dials us",
+            mtu_bytes=_internet_mtu(here, there, family),
+        )
+    return Refusal(PathKind.WIREGUARD, f"neither {here.name} nor {there.name} can be dialled")
 
 
-def _public_address(here: FabricNode, there: FabricNode) -> Address | None:
-    """Return where we dial *there*: of a family that we have ourselves, if there is one."""
-    if not is_dialable(there):
-        return None
+def _dialled(here: FabricNode, there: FabricNode) -> Candidate | None:
+    """Return where we dial *there*: at an address of a family that we have, if there is one."""
+    found = open_candidates(there)
     families = {held.address.family for held in here.interfaces}
-    return next((it for it in there.endpoints if it.family in families), there.endpoints[0])
+    return next((it for it in found if it.address.family in families), next(iter(found), None))
 
 
 def _punched(here: FabricNode, there: FabricNode) -> Rating:
     if is_dialable(here) or is_dialable(there):
         return Refusal(PathKind.PUNCHED, "not needed, one end can be dialled")
-    return Refusal(PathKind.PUNCHED, "no gateway has said how their NATs map them")
+    for node in (here, there):
+        if node.nat is Nat.ENDPOINT_DEPENDENT:
+            why = f"the NAT of {node.name} gives each destination another port"
+            return Refusal(PathKind.PUNCHED, why)
+        if reflexive(node) is None:
+            why = f"no two gateways have told {node.name} how they see it"
+            return Refusal(PathKind.PUNCHED, why)
+    met = reflexive(there)
+    assert met is not None
+    reason = f"both NATs keep their mapping, {there.name} is seen at {met.address} port {met.port}"
+    return _internet(PathKind.PUNCHED, here, there, met, reason)
+
+
+def _internet(
+    kind: PathKind, here: FabricNode, there: FabricNode, dialled: Candidate, reason: str
+) -> Offer:
+    return Offer(
+        kind=kind,
+        reason=reason,
+        outer=dialled.address,
+        port=dialled.port,
+        mtu_bytes=_internet_mtu(here, there, dialled.address.family),
+        needs_proof=kind is PathKind.PUNCHED,
+    )
+
+
+def _internet_mtu(here: FabricNode, there: FabricNode, family: int) -> int:
+    wire = min(here.wire_mtu_bytes, there.wire_mtu_bytes, mtu.INTERNET_MTU)
+    return mtu.wireguard_mtu(wire, outer_family=family)
 
 
 TUNNEL_KINDS = (PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED)

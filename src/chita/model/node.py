@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from chita.model.net import Address, Cidr
@@ -20,6 +22,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """Where the internet can dial it, if anywhere."""
     mesh_addresses: tuple[Address, ...] = ()
     """At most one per family; unique in the cluster, unlike private ones."""
+    endpoint: str = ""
+    """Where a user says that its WireGuard port is forwarded from: ``host:port``; empty: nobody."""
 
     @property
     def key(self) -> str:
@@ -40,6 +44,41 @@ class HostInterface(msgspec.Struct, frozen=True, kw_only=True):
     """Its name on that node; means nothing elsewhere."""
 
 
+class CandidateKind(StrEnum):
+    """How it is known that a node may be dialled at an address."""
+
+    HOST = "host"
+    """An address of an interface: inside its location."""
+    PUBLIC = "public"
+    """The cloud or the Node says so: from anywhere."""
+    MAPPED = "mapped"
+    """A user says so (annotation ``chita.dev/endpoint``): from anywhere."""
+    REFLEXIVE = "reflexive"
+    """Other nodes' tunnels see it there: once it dials too, since a NAT lets answers in."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """An address and UDP port at which a node's WireGuard device may be dialled."""
+
+    kind: CandidateKind
+    address: Address
+    port: int
+
+
+class Nat(StrEnum):
+    """What stands between a node and the internet (RFC 4787 section 4.1)."""
+
+    UNKNOWN = "unknown"
+    NONE = "none"
+    """Its own address is the one that others see."""
+    ONE_TO_ONE = "one-to-one"
+    """A public address of its own, though not on its interface."""
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    """Others see one address and port, whoever they are: it can be met half-way."""
+    ENDPOINT_DEPENDENT = "endpoint-dependent"
+    """Each destination sees another port: nobody can tell where to dial it."""
+
+
 class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     """What a node tells the others of its tunnels; only the node itself writes it."""
 
@@ -51,6 +90,16 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     wireguard_key: str = ""
     """Public key, base64 of 32 bytes; empty: not ready for tunnels."""
     wireguard_port: int = 0
+    candidates: tuple[Candidate, ...] = ()
+    """Besides interfaces and endpoints, which have our WireGuard port: mapped and reflexive ones.
+
+    See `chita.fabric.candidates`.
+    """
+    nat: Nat = Nat.UNKNOWN
+    udp_passes: bool = True
+    """Whether UDP leaves its network at all."""
+    tcp_relay_port: int = 0
+    """Where it takes WireGuard's datagrams in a TLS stream, TCP; 0: nowhere."""
     vtep_mac: str = ""
     wire_mtu_bytes: int = 1500
     gateway_weight: int = 0

@@ -23,7 +23,14 @@ from chita.model.endpoint import (
 from chita.model.ippool import Block, Encap, IPPool, PoolUse
 from chita.model.location import Location
 from chita.model.net import SCTP, TCP, UDP, Address, Cidr
-from chita.model.node import FabricNode, HostInterface, Node
+from chita.model.node import (
+    Candidate,
+    CandidateKind,
+    FabricNode,
+    HostInterface,
+    Nat,
+    Node,
+)
 from chita.model.policy import BUILT_IN_TIERS, Action, Tier
 from chita.model.selector import all_, parse_selector
 from chita.model.service import EndpointSlice, Service, ServicePort, SliceEndpoint
@@ -459,9 +466,11 @@ def test_block() -> None:
 
 
 def test_location() -> None:
-    made = obj("chita.dev/v1alpha1", "Location", spec={"encapsulation": "Always", "wireMTU": 1450})
+    spec = {"encapsulation": "Always", "wireMTU": 1450, "peers": ["aws-x"]}
+    made = obj("chita.dev/v1alpha1", "Location", spec=spec)
 
-    assert Location(name="n", encap=Encap.ALWAYS, wire_mtu_bytes=1450) == one(made)
+    expected = Location(name="n", encap=Encap.ALWAYS, wire_mtu_bytes=1450, peers=("aws-x",))
+    assert expected == one(made)
 
 
 ADDRESSES = st.one_of(
@@ -487,6 +496,10 @@ def test_fabric_node_round_trip(
             HostInterface(address=each, subnet=Cidr(each.family, each.value, 24)) for each in own
         ),
         endpoints=tuple(endpoints),
+        candidates=tuple([Candidate(CandidateKind.MAPPED, each, mtu) for each in own]),
+        nat=Nat.ENDPOINT_INDEPENDENT,
+        udp_passes=False,
+        tcp_relay_port=port,
         wireguard_key="A" * 43 + "=",
         wireguard_port=port,
         vtep_mac="02:00:5e:10:00:01",

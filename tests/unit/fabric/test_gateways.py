@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chita.fabric.gateways import is_dialable, is_gateway, rank
+from chita.fabric.candidates import is_dialable
+from chita.fabric.gateways import is_gateway, rank
 from chita.model.node import FabricNode
 from hybrid import fabric_node
 

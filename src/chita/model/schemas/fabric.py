@@ -35,6 +35,7 @@ _LOCATION = Record(
     fields={
         "encapsulation": Text(choices=("Never", "CrossSubnet", "Always")),
         "wireMTU": _MTU,
+        "peers": ListOf(item=Text(), unique=True),
     },
     hints={"mtu": "write wireMTU", "encap": "write encapsulation"},
 )
@@ -49,6 +50,28 @@ _NODE = Record(
             ),
         ),
         "endpoints": ListOf(item=_ADDRESS),
+        "candidates": ListOf(
+            item=Record(
+                fields={
+                    "kind": Text(choices=("host", "public", "mapped", "reflexive")),
+                    "address": _ADDRESS,
+                    "port": PORT,
+                },
+                required=("kind", "address", "port"),
+                open=True,
+            ),
+        ),
+        "nat": Text(
+            choices=(
+                "unknown",
+                "none",
+                "one-to-one",
+                "endpoint-independent",
+                "endpoint-dependent",
+            ),
+        ),
+        "udpPasses": Flag(),
+        "tcpRelayPort": Whole(minimum=0, maximum=65535),
         "wireguard": Record(
             fields={"publicKey": Text(), "port": Whole(minimum=0, maximum=65535)}, open=True
         ),
