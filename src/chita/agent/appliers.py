@@ -6,51 +6,21 @@ change since it was last applied is not touched, unless the kernel is to be read
 
 from __future__ import annotations
 
-import errno
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from chita.agent.connections import Connections, Enforced
 from chita.agent.reconcile import Applied, Part, Refusal
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
+from chita.agent.ways import POD_PREFIX, Refused, Ways
 from chita.dataplane.netlink.links import Links
-from chita.dataplane.netlink.routes import RouteTable
-from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.applier import NftApplier, Outcome
 from chita.dataplane.nftables.table import KernelTable
-from chita.dataplane.plan import Plan, apply, plan
-from chita.dataplane.sysctl import sync_sysctls
-from chita.dataplane.tunnels.backend import wireguard_backend
-from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan
-from chita.dataplane.tunnels.wireguard import DeviceState, WireguardTunnel
+from chita.dataplane.tunnels.wireguard import DeviceState
 from chita.desired.node_state import NodeState
 from chita.desired.policy import PolicyState
-from chita.desired.routes import OnDevice, Route
-from chita.desired.tunnels import Vxlan, Wireguard
 from chita.errors import ChitaError, KernelError
-from chita.model.net import Address, Cidr
-
-NODE_SYSCTLS = {
-    "net/ipv4/ip_forward": "1",
-    "net/ipv6/conf/all/forwarding": "1",
-    # A reply may come in by another device than the one a packet left by (a relay, a moved pod).
-    "net/ipv4/conf/all/rp_filter": "0",
-    "net/ipv4/conf/default/rp_filter": "0",
-}
-"""What a node that forwards for its pods needs; paths below /proc/sys."""
-
-POD_PREFIX = "cali"
-
-_TRAFFIC = (Part.NODE, Part.VXLAN, Part.WIREGUARD, Part.ROUTE)
-"""Parts by which packets flow."""
-
-K = TypeVar("K")
-
-Refused = dict[str, KernelError]
-"""What the kernel refused, by what it was."""
+from chita.model.net import Address
 
 
 class NodeApplier:
@@ -63,17 +33,14 @@ class NodeApplier:
         engine_dir: Path,
         wireguard_private_key: str,
     ) -> None:
-        self._private_key = wireguard_private_key
         self._socket = socket
         self._links = Links(self._socket)
-        self._table = RouteTable(self._socket, self._links)
+        self._ways = Ways(socket, engine_dir, wireguard_private_key)
         table = KernelTable()
         self.nft_port = table.port
         """The netlink port of our own nftables commits, for those who listen to others'."""
         self._nft = NftApplier(table)
         self._connections = connections
-        self._engine_dir = engine_dir
-        self._wireguard: WireguardTunnel | None = None
         self._last: NodeState | None = None
         self._policy: PolicyState | None = None
         """What was asked for last, held or not."""
@@ -90,7 +57,7 @@ class NodeApplier:
         before = self._socket.writes + self._policy_writes
         refused: dict[Refusal, KernelError] = {}
         for part, step in self._steps(state, last):
-            if part in _TRAFFIC and not self._is_policy_held:
+            if part is not Part.POLICY and not self._is_policy_held:
                 continue
             try:
                 found = step()
@@ -121,19 +88,15 @@ class NodeApplier:
         """Yield the parts that differ from *last*, in the order in which they are to be applied."""
         if last is None or last.policy is not state.policy:
             yield Part.POLICY, lambda: self._sync_policy(state.policy)
-        if last is None:
-            yield Part.NODE, self._sync_node
-        if last is None or last.vxlan != state.vxlan:
-            yield Part.VXLAN, lambda: self._sync_vxlan(state.vxlan)
-        if last is None or last.wireguard != state.wireguard:
-            yield Part.WIREGUARD, lambda: self._sync_wireguard(state.wireguard)
-        if last is None or last.routes != state.routes:
-            known = last.routes if last is not None else None
-            yield Part.ROUTE, lambda: self._sync_routes(state.routes, known)
+        yield from self._ways.steps(state, last)
 
-    def wireguard(self) -> DeviceState | None:
-        """Return what the WireGuard device holds, None while there is none."""
-        return self._wireguard.read() if self._wireguard is not None else None
+    def wireguards(self) -> dict[str, DeviceState]:
+        """Return what the WireGuard devices hold, by name.
+
+        Raises:
+            EngineError: the process behind one of them died.
+        """
+        return self._ways.wireguards()
 
     def _own_addresses(self) -> frozenset[Address]:
         """Return the addresses of this node's own interfaces, as they are now."""
@@ -144,10 +107,6 @@ class NodeApplier:
             for held in self._links.read_addresses(link.index)
         )
 
-    def _sync_node(self) -> Refused:
-        sync_sysctls(NODE_SYSCTLS)
-        return _by_text(sync_rules(our_rules(OURS), Rules(self._socket)))
-
     def _sync_policy(self, desired: PolicyState) -> Refused:
         applied = self._nft.apply(desired)
         self._is_policy_held = True
@@ -156,41 +115,3 @@ class NodeApplier:
             self._connections.reconsider(Enforced(desired, ruleset, self._own))
         self._policy_writes += applied.outcome not in (Outcome.ADOPTED, Outcome.UNCHANGED)
         return {}
-
-    def _sync_vxlan(self, desired: Vxlan | None) -> Refused:
-        if desired is None:
-            remove_vxlan(VXLAN_DEVICE, self._socket)
-            return {}
-        return sync_vxlan(desired, self._socket)
-
-    def _sync_wireguard(self, desired: Wireguard | None) -> Refused:
-        if self._wireguard is None:
-            if desired is None and self._links.get(WIREGUARD_DEVICE) is None:
-                return {}
-            backend = wireguard_backend(WIREGUARD_DEVICE, self._socket, directory=self._engine_dir)
-            self._wireguard = WireguardTunnel(backend, self._socket)
-        if desired is None:
-            self._wireguard.remove()
-            self._wireguard = None
-            return {}
-        return self._wireguard.sync(desired, self._private_key, now_s=time.time())
-
-    def _sync_routes(
-        self, desired: Mapping[Cidr, Route], known: Mapping[Cidr, Route] | None
-    ) -> Refused:
-        actual = self._table.read() if known is None else known
-        changes: Plan[Cidr, Route] = plan(desired, actual)
-        return _by_text(apply(changes, lambda _, route: self._put(route), self._table.remove))
-
-    def _put(self, route: Route) -> None:
-        """Put a route; that a pod's interface is not there (yet) is no refusal: ADD puts it."""
-        try:
-            self._table.put(route)
-        except KernelError as error:
-            is_pod = isinstance(route, OnDevice) and route.device.startswith(POD_PREFIX)
-            if not is_pod or error.errno not in (errno.ENODEV, errno.ENETDOWN):
-                raise
-
-
-def _by_text(refused: Mapping[K, KernelError]) -> Refused:
-    return {str(what): error for what, error in refused.items()}

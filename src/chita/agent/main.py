@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -258,23 +258,21 @@ class Agent:
     async def _status(self) -> AgentStatus:
         loop = asyncio.get_running_loop()
         try:
-            device = await loop.run_in_executor(self._kernel, self._applier.wireguard)
+            devices = await loop.run_in_executor(self._kernel, self._applier.wireguards)
         except (
             ChitaError
         ) as error:  # wireguard-go died; the rest of the answer is true all the same
             _LOG.warning("wireguard not read", why=str(error))
-            device = None
+            devices = {}
         return agent_status(
             self._reconciler,
             self._view,
             version=chita.__version__,
             facts=self._record.known(self._reconciler.cluster),
-            peers=self._peers(device),
+            peers=self._peers(devices),
         )
 
-    def _peers(self, device: DeviceState | None) -> list[WireguardPeerStatus]:
-        if device is None:
-            return []
+    def _peers(self, devices: Mapping[str, DeviceState]) -> list[WireguardPeerStatus]:
         names = {
             node.wireguard_key: node.name for node in self._reconciler.cluster.fabric_nodes.values()
         }
@@ -286,6 +284,7 @@ class Agent:
                 received_bytes=peer.received_bytes,
                 sent_bytes=peer.sent_bytes,
             )
+            for device in devices.values()
             for key, peer in device.peers.items()
         ]
 

@@ -39,9 +39,11 @@ class Part(StrEnum):
 
     POLICY = "policy"
     NODE = "node"
-    """Forwarding, and the rule that leads to our routes."""
+    """Forwarding, and the rules that lead to our routes."""
     VXLAN = "vxlan"
     WIREGUARD = "wireguard"
+    TRANSIT = "transit"
+    NEXTHOP = "nexthop"
     ROUTE = "route"
     SYNC = "sync"
     """All of it: something unforeseen."""

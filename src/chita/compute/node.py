@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chita.compute.nexthops import NO_HOPS, node_hops
 from chita.compute.policy import policy_state
 from chita.compute.routes import endpoint_routes, node_routes
-from chita.compute.tunnels import node_vxlan, node_wireguard
+from chita.compute.tables import node_tables
+from chita.compute.tunnels import node_transit, node_vxlan, node_wireguards
 from chita.desired.node_state import NodeState
 from chita.desired.paths import Path
 from chita.desired.policy import PolicyState
@@ -26,11 +28,20 @@ def desired_node_state(
     """
     if policy is None:
         policy = policy_state(cluster, local)
+    vxlan = node_vxlan(cluster, local, paths)
+    wireguards = node_wireguards(cluster, local, paths)
+    transit = node_transit(wireguards)
+    hops = node_hops(cluster, local, paths) if transit is not None else NO_HOPS
     return NodeState(
         node=local,
         policy=policy,
-        routes=node_routes(cluster, local, paths) | endpoint_routes(policy.endpoints),
-        vxlan=node_vxlan(cluster, local, paths),
-        wireguard=node_wireguard(cluster, local, paths),
+        routes=node_routes(cluster, local, paths, hops) | endpoint_routes(policy.endpoints),
+        nexthops=hops.nexthops,
+        tables=node_tables(
+            cluster, local, paths, hops, vxlan=vxlan, wireguards=wireguards, transit=transit
+        ),
+        vxlan=vxlan,
+        wireguards=wireguards,
+        transit=transit,
         paths=dict(paths),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
 from chita.desired.paths import Path, PathKind
 from chita.desired.policy import EndpointPolicy
-from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
+from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
+from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr
 from chita.model.node import FabricNode
@@ -33,7 +35,9 @@ def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
     return networks
 
 
-def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> dict[Cidr, Route]:
+def node_routes(
+    cluster: ClusterState, local: str, paths: Mapping[str, Path], hops: Hops
+) -> dict[Cidr, Route]:
     """Return the routes *local* holds in its own table besides `endpoint_routes`, by destination.
 
     A block of its own is a blackhole: a pod's /32 or /128 is more specific and wins, and an address
@@ -55,8 +59,51 @@ def node_routes(cluster: ClusterState, local: str, paths: Mapping[str, Path]) ->
                 routes.pop(dst, None)
             continue
         for dst in networks.get(name, ()):
-            routes[dst] = _route(cluster, here, local, path, dst)
+            routes[dst] = _route(cluster, local, path, dst, hops)
     return routes
+
+
+def forwarded_routes(
+    cluster: ClusterState, paths: Mapping[str, Path], hops: Hops
+) -> dict[Cidr, Route]:
+    """Return where what came from another node goes on to, by destination: this node relays it.
+
+    To a node that we have a tunnel with it is wrapped again, since that node accepts nobody else's
+    packets from our tunnel. What is behind a relay is dropped: never two relays in a row, so no
+    loops either. Neighbours in our location and our own pods stand in the table for all.
+    """
+    networks = node_networks(cluster)
+    routes: dict[Cidr, Route] = {}
+    for name, path in paths.items():
+        if path.kind in IN_LOCATION:
+            continue
+        numbers = hops.to_node.get(name, {}) if path.kind in TUNNELLED else {}
+        for dst in networks.get(name, ()):
+            number = numbers.get(dst.family)
+            if number is None:
+                routes[dst] = Blackhole(dst)
+            else:
+                mtu_bytes = path.mtu_bytes - TRANSIT_OVERHEAD[hops.outer_family(number)]
+                routes[dst] = ByNexthop(dst=dst, nexthop=number, mtu_bytes=mtu_bytes)
+    return routes
+
+
+def device_routes(
+    cluster: ClusterState, local: str, device: str, names: Iterable[str]
+) -> dict[Cidr, Route]:
+    """Return the routes to the mesh addresses of *names* over *device*, whichever way is in force.
+
+    They have no MTU of their own: a probe is as large as the device lets it be.
+    """
+    here = cluster.nodes[local]
+    nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
+    return {
+        (dst := Cidr.of(address)): OnDevice(
+            dst=dst, device=device, source=here.mesh(address.family)
+        )
+        for node in nodes
+        for address in node.mesh_addresses
+    }
 
 
 def _are_neighbours(here: FabricNode, there: FabricNode) -> bool:
@@ -102,23 +149,28 @@ def _routes_to(interface: str, addresses: tuple[Address, ...]) -> tuple[OnDevice
     return tuple([OnDevice(dst=Cidr.of(address), device=interface) for address in addresses])
 
 
-def _route(
-    cluster: ClusterState, here: FabricNode | None, local: str, path: Path, dst: Cidr
-) -> Route:
+def _route(cluster: ClusterState, local: str, path: Path, dst: Cidr, hops: Hops) -> Route:
+    here = cluster.fabric_nodes.get(local)
     source = cluster.nodes[local].mesh(dst.family) if local in cluster.nodes else None
-    hop = cluster.nodes.get(path.first_hop or "")
-    match path.first_hop_kind:
-        case PathKind.WIREGUARD:
-            return OnDevice(
-                dst=dst, device=WIREGUARD_DEVICE, source=source, mtu_bytes=path.mtu_bytes
-            )
-        case PathKind.ROUTED if here is not None and hop is not None:
-            routed = _routed(cluster, here, hop.name, dst, source)
-            return routed or _overlay(hop.mesh(dst.family), dst, source, path)
-        case PathKind.VXLAN if hop is not None:
-            return _overlay(hop.mesh(dst.family), dst, source, path)
+    there = cluster.nodes.get(path.node)
+    mtu_bytes = path.mtu_bytes or None
+    if not path.carries(dst.family):
+        return Blackhole(dst)
+    match path.kind:
+        case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED:
+            return OnDevice(dst=dst, device=WIREGUARD_DEVICE, source=source, mtu_bytes=mtu_bytes)
+        case PathKind.RELAYED:
+            number = hops.to_relays.get(path.node, {}).get(dst.family)
+            if number is not None:
+                return ByNexthop(dst=dst, nexthop=number, source=source, mtu_bytes=mtu_bytes)
+        case PathKind.ROUTED if here is not None and there is not None:
+            routed = _routed(cluster, here, there.name, dst, source)
+            return routed or _overlay(there.mesh(dst.family), dst, source)
+        case PathKind.VXLAN if there is not None:
+            return _overlay(there.mesh(dst.family), dst, source)
         case _:
-            return Blackhole(dst)
+            pass
+    return Blackhole(dst)
 
 
 def _routed(
@@ -133,18 +185,16 @@ def _routed(
     return None
 
 
-def _overlay(gateway: Address | None, dst: Cidr, source: Address | None, path: Path) -> Route:
+def _overlay(gateway: Address | None, dst: Cidr, source: Address | None) -> Route:
     """Return the way through VXLAN; *gateway* is the other end's address inside it."""
     if gateway is None:
         return Blackhole(dst)
-    mtu = path.mtu_bytes if path.kind is PathKind.RELAYED else None
     if Cidr.of(gateway) == dst:
-        return OnDevice(dst=dst, device=VXLAN_DEVICE, source=source, mtu_bytes=mtu)
+        return OnDevice(dst=dst, device=VXLAN_DEVICE, source=source)
     return Via(
         dst=dst,
         gateway=gateway,
         device=VXLAN_DEVICE,
         next_hop=NextHop.ON_LINK,
         source=source,
-        mtu_bytes=mtu,
     )

@@ -1,25 +1,36 @@
-"""Tunnels of one node: whom its VXLAN device forwards to, and its WireGuard peers."""
+"""Tunnels of one node: whom its VXLAN device forwards to, its WireGuard peers, its transit."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
 from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, node_networks
-from chita.desired.paths import Path, PathKind
-from chita.desired.tunnels import Endpoint, Vtep, Vxlan, Wireguard, WireguardPeer
+from chita.desired.paths import Path, PathKind, Rung, RungState
+from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer
 from chita.model.cluster import ClusterState
 from chita.model.net import Cidr
 from chita.model.node import FabricNode
 
-_IN_LOCATION = (PathKind.VXLAN, PathKind.ROUTED)
+TRANSIT_PORT = 4790
+"""UDP, of VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe section 9)."""
+TRANSIT_VNI = 4097
+"""Our other VXLAN has 4096."""
+
+_PREFERENCE = {
+    RungState.USED: 0,
+    RungState.READY: 1,
+    RungState.UNPROVEN: 2,
+    RungState.FAILED: 3,
+}
 
 
 def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> Vxlan | None:
     """Return *local*'s VXLAN device, or None where it has no neighbour in its location.
 
     Neighbours on a plain route are ends too: a family that their shared subnet does not have (IPv6
-    pods over an IPv4 network) goes through VXLAN.
+    pods over an IPv4 network) goes through VXLAN. One that another way is used to, since VXLAN does
+    not get through, stays an end, and is probed as such.
     """
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
     if here is None or node is None or not here.interfaces or not here.vtep_mac:
@@ -27,11 +38,12 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
     vteps: dict[str, Vtep] = {}
     for name, path in paths.items():
         there, peer = cluster.fabric_nodes.get(name), cluster.nodes.get(name)
-        if path.kind not in _IN_LOCATION or there is None or peer is None:
+        rung = open_rung(path, IN_LOCATION)
+        if rung is None or there is None or peer is None:
             continue
-        if path.outer is not None and there.vtep_mac:
+        if rung.outer is not None and there.vtep_mac:
             vteps[name] = Vtep(
-                node=name, mac=there.vtep_mac, outer=path.outer, inner=peer.mesh_addresses
+                node=name, mac=there.vtep_mac, outer=rung.outer, inner=peer.mesh_addresses
             )
     if not vteps:
         return None
@@ -49,50 +61,68 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
     )
 
 
-def node_wireguard(
+def node_wireguards(
     cluster: ClusterState, local: str, paths: Mapping[str, Path]
-) -> Wireguard | None:
-    """Return *local*'s WireGuard device, or None where no path needs it.
+) -> dict[str, Wireguard]:
+    """Return *local*'s WireGuard devices by name; none where the ladder has no use for them.
 
-    A peer is allowed what lives on it and what it relays for: the choice of the relay is the same
-    at both ends, so what comes back comes from the peer it is sent to.
+    A peer is each node that has a rung through our tunnel with it, used or not: sessions stay warm,
+    and what another node sends us by a way that we don't use is accepted. It is allowed exactly
+    what lives on it; what it relays is wrapped in its own packets.
     """
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
     if here is None or node is None or not here.wireguard_key:
-        return None
+        return {}
     networks = node_networks(cluster)
-    allowed: dict[str, set[Cidr]] = defaultdict(set)
+    peers: dict[str, WireguardPeer] = {}
+    mtu_bytes = 0
     for name, path in paths.items():
-        if path.first_hop_kind is PathKind.WIREGUARD and path.first_hop is not None:
-            allowed[path.first_hop].update(networks.get(name, ()))
-    if not allowed:
-        return None
-    peers = {
-        peer.public_key: peer
-        for name, nets in allowed.items()
-        if (peer := _peer(cluster, here, cluster.fabric_nodes[name], paths[name], nets))
-    }
-    return Wireguard(
+        rung, there = open_rung(path, TUNNELLED), cluster.fabric_nodes.get(name)
+        if rung is not None and there is not None and there.wireguard_key:
+            peer = _peer(cluster, here, there, path, networks.get(name, ()))
+            peers[peer.public_key] = peer
+            mtu_bytes = max(mtu_bytes, rung.mtu_bytes)
+    if not peers:
+        return {}
+    device = Wireguard(
         device=WIREGUARD_DEVICE,
         port=here.wireguard_port,
-        mtu_bytes=max(
-            path.mtu_bytes for path in paths.values() if path.first_hop_kind is PathKind.WIREGUARD
-        ),
+        mtu_bytes=mtu_bytes,
         addresses=node.mesh_addresses,
         peers=peers,
     )
+    return {device.device: device}
+
+
+def node_transit(wireguards: Mapping[str, Wireguard]) -> Transit | None:
+    """Return the transit device, None where no tunnel leads to anybody who could relay."""
+    if not wireguards:
+        return None
+    return Transit(device=TRANSIT_DEVICE, port=TRANSIT_PORT, vni=TRANSIT_VNI)
+
+
+def open_rung(path: Path, kinds: Collection[PathKind]) -> Rung | None:
+    """Return the best rung of *kinds* that nothing forbids: the one used, else ready, else tried.
+
+    None: the records or a setting rule them all out.
+    """
+    found = [it for it in path.rungs if it.kind in kinds and it.state is not RungState.REFUSED]
+    return min(found, key=lambda it: _PREFERENCE[it.state], default=None)
 
 
 def _peer(
-    cluster: ClusterState, here: FabricNode, there: FabricNode, path: Path, nets: set[Cidr]
+    cluster: ClusterState,
+    here: FabricNode,
+    there: FabricNode,
+    path: Path,
+    networks: Collection[Cidr],
 ) -> WireguardPeer:
-    endpoint = Endpoint(path.outer, there.wireguard_port) if path.outer is not None else None
     # A keepalive is one-way: with a NAT at either end, both ends send (hybrid reference 2.5).
     translated = not (here.endpoints and there.endpoints) and here.location != there.location
     return WireguardPeer(
         node=there.name,
         public_key=there.wireguard_key,
-        endpoint=endpoint,
-        allowed=frozenset(nets),
+        endpoint=path.dial,
+        allowed=frozenset(networks),
         keepalive_s=cluster.setting.keepalive_s if translated else 0,
     )

@@ -1,4 +1,4 @@
-"""Routes of our own table. They are keyed by destination: there is one route to each network."""
+"""Routes of our own tables. They are keyed by destination: there is one route to each network."""
 
 from __future__ import annotations
 
@@ -44,4 +44,26 @@ class OnDevice(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     mtu_bytes: int | None = None
 
 
-Route = Blackhole | Via | OnDevice
+class ByNexthop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Send as a nexthop object of ours says (`chita.desired.nexthops`)."""
+
+    dst: Cidr
+    nexthop: int
+    """Its number."""
+    source: Address | None = None
+    mtu_bytes: int | None = None
+
+
+Route = Blackhole | Via | OnDevice | ByNexthop
+
+
+class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Routes for some packets only, looked at before those for all; what is not here falls through.
+
+    For packets that came in by one of the *arriving* devices, and for those of sockets that are
+    *bound* to a device (SO_BINDTODEVICE, socket(7)).
+    """
+
+    routes: dict[Cidr, Route]
+    arriving: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()

@@ -33,6 +33,21 @@ class Vxlan(msgspec.Struct, frozen=True, kw_only=True):
     """By node name."""
 
 
+class Transit(msgspec.Struct, frozen=True, kw_only=True):
+    """Our end of the overlay for relayed packets: IP in VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
+
+    Where its packets go is said by each route (`chita.desired.nexthops.TransitHop`).
+    """
+
+    device: str
+    port: int
+    vni: int
+
+
+TRANSIT_OVERHEAD = {4: 36, 6: 56}
+"""Outer IP, UDP and VXLAN-GPE headers, bytes, by the family of the outer (mesh) addresses."""
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """Where a WireGuard peer is dialled."""
 

@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chita.compute.nexthops import TRANSIT_DEVICE, node_hops
+from chita.compute.node import desired_node_state
 from chita.compute.policy import policy_state
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, endpoint_routes, node_routes
-from chita.compute.tunnels import node_vxlan, node_wireguard
-from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
+from chita.compute.routes import (
+    VXLAN_DEVICE,
+    WIREGUARD_DEVICE,
+    endpoint_routes,
+    node_networks,
+    node_routes,
+)
+from chita.compute.tables import FORWARDED_TABLE, PROBE_TABLES
+from chita.compute.tunnels import node_vxlan, node_wireguards
+from chita.desired.nexthops import HopGroup, TransitHop
+from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
@@ -29,7 +39,9 @@ SOURCE = {4: Address.parse("100.64.0.1"), 6: Address.parse("fd00:100:64::1")}
 
 def routes(cluster: ClusterState, local: str) -> dict[Cidr, Route]:
     its = policy_state(cluster, local).endpoints
-    return node_routes(cluster, local, paths(cluster, local)) | endpoint_routes(its)
+    ways = paths(cluster, local)
+    hops = node_hops(cluster, local, ways)
+    return node_routes(cluster, local, ways, hops) | endpoint_routes(its)
 
 
 def test_block_of_a_neighbour_on_the_same_subnet_is_routed() -> None:
@@ -70,18 +82,57 @@ def test_block_of_another_location_goes_through_wireguard_with_its_mtu() -> None
     assert expected == routes(cluster, "a1")[V4]
 
 
-def test_relayed_block_goes_to_the_gateway() -> None:
-    """From the location of the relay through VXLAN, with the size of the whole way."""
-    cluster = hybrid(BEHIND, GATEWAY, NAT_ONLY, blocks=[("10.244.1.0/26", "c2")])
+def test_relayed_block_names_the_group_of_its_relays() -> None:
+    """With the size of the whole way."""
+    cluster = hybrid(BEHIND, GATEWAY, NAT_ONLY, blocks=[("10.244.1.0/26", "c2"), (str(V6), "c2")])
+    state = desired_node_state(cluster, "a2", paths(cluster, "a2"))
 
-    route = routes(cluster, "a2")[V4]
+    for dst in (V4, V6):
+        route = state.routes[dst]
+        assert isinstance(route, ByNexthop)
+        assert route.mtu_bytes == 1404
+        group = state.nexthops[route.nexthop]
+        assert isinstance(group, HopGroup)
+        expected = TransitHop(
+            family=dst.family,
+            device=TRANSIT_DEVICE,
+            source=Address.parse("100.64.0.1"),
+            relay=Address.parse("100.64.0.2"),
+        )
+        assert [expected] == [state.nexthops[it] for it in group.members]
 
-    assert isinstance(route, Via)
-    assert (Address.parse("100.64.0.2"), VXLAN_DEVICE, 1404) == (
-        route.gateway,
-        route.device,
-        route.mtu_bytes,
+
+def test_a_relay_wraps_again_and_relays_to_no_relay() -> None:
+    """What came from others: to a node of another location wrapped, to one behind a relay never."""
+    cluster = hybrid(
+        GATEWAY, BEHIND, NAT_ONLY, blocks=[("10.244.1.0/26", "c2"), ("10.244.2.0/26", "a2")]
     )
+    state = desired_node_state(cluster, "a1", paths(cluster, "a1"))
+    table = state.tables[FORWARDED_TABLE]
+
+    route = table.routes[V4]
+    assert isinstance(route, ByNexthop)
+    hop = state.nexthops[route.nexthop]
+    assert isinstance(hop, TransitHop)
+    assert (Address.parse("100.64.0.3"), 1404) == (hop.relay, route.mtu_bytes)
+    assert Cidr.parse("10.244.2.0/26") not in table.routes  # the table for all leads there
+    assert {TRANSIT_DEVICE, WIREGUARD_DEVICE, VXLAN_DEVICE} == set(table.arriving)
+
+    behind = desired_node_state(cluster, "a2", paths(cluster, "a2"))
+    assert Blackhole(V4) == behind.tables[FORWARDED_TABLE].routes[V4]
+
+
+def test_a_bound_socket_reaches_a_node_whichever_way_is_in_force() -> None:
+    """Each device has a table with the mesh addresses of those at its other end."""
+    cluster = hybrid(GATEWAY, BEHIND, FAR)
+    state = desired_node_state(cluster, "a1", paths(cluster, "a1"))
+    vxlan, tunnel = (state.tables[PROBE_TABLES[it]] for it in (VXLAN_DEVICE, WIREGUARD_DEVICE))
+
+    assert (VXLAN_DEVICE,) == vxlan.bound
+    assert {"100.64.0.2/32", "fd00:100:64::2/128"} == {str(dst) for dst in vxlan.routes}
+    dst = Cidr.parse("100.64.0.3/32")
+    expected = OnDevice(dst=dst, device=WIREGUARD_DEVICE, source=SOURCE[4])
+    assert expected == tunnel.routes[dst]
 
 
 @pytest.mark.parametrize(
@@ -120,9 +171,8 @@ def test_local_pod_is_on_its_interface() -> None:
 def test_wireguard_peer_behind_nat_is_not_dialled_and_kept_alive() -> None:
     """Its endpoint is learned from its handshake; both ends send keepalives."""
     cluster = hybrid(GATEWAY, NAT_ONLY)
-    device = node_wireguard(cluster, "a1", paths(cluster, "a1"))
+    (device,) = node_wireguards(cluster, "a1", paths(cluster, "a1")).values()
 
-    assert device is not None
     peer = device.peers[KEYS["c2"]]
     assert (None, 25) == (peer.endpoint, peer.keepalive_s)
 
@@ -137,25 +187,25 @@ def test_vxlan_reaches_only_the_own_location() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), min_size=2, max_size=8))
-def test_allowed_networks_of_peers_are_disjoint_and_mutual(places: list[tuple[str, bool]]) -> None:
-    """One prefix belongs to one peer of a device; what A sends to B over P, P accepts from A."""
+def test_a_peer_is_allowed_exactly_what_lives_on_it(places: list[tuple[str, bool]]) -> None:
+    """So receiving is always legal, whichever way the other end chose; peers are mutual."""
     nodes = [
         fabric_node(f"n{i}", f"loc-{place}", f"10.0.0.{i + 10}", public=f"192.0.2.{i}" * public)
         for i, (place, public) in enumerate(places)
     ]
     blocks = [(f"10.244.{i}.0/26", node.name) for i, node in enumerate(nodes)]
     cluster = hybrid(*nodes, blocks=blocks)
-    devices = {
-        node.name: node_wireguard(cluster, node.name, paths(cluster, node.name)) for node in nodes
+    networks = node_networks(cluster)
+    peers = {
+        node.name: {
+            peer.node: peer.allowed
+            for device in node_wireguards(cluster, node.name, paths(cluster, node.name)).values()
+            for peer in device.peers.values()
+        }
+        for node in nodes
     }
 
-    for name, device in devices.items():
-        if device is None:
-            continue
-        seen: set[Cidr] = set()
-        for peer in device.peers.values():
-            assert not seen & peer.allowed
-            seen |= peer.allowed
-            other = devices[peer.node]
-            assert other is not None
-            assert name in {p.node for p in other.peers.values()}
+    for name, found in peers.items():
+        for other, allowed in found.items():
+            assert set(networks[other]) == allowed
+            assert name in peers[other]

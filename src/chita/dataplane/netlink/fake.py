@@ -13,8 +13,10 @@ import os
 import msgspec
 
 from chita.dataplane.netlink.links import InterfaceAddress, Link, VethEnd, VxlanParameters
+from chita.dataplane.netlink.nexthops import ForeignHop, describe_nexthop
 from chita.dataplane.netlink.routes import Foreign, describe
-from chita.desired.routes import Blackhole, NextHop, Route, Via
+from chita.desired.nexthops import DeviceHop, HopGroup, Nexthop, TransitHop
+from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.errors import KernelError, NotFoundError
 from chita.model.net import Address, Cidr
 
@@ -30,6 +32,7 @@ class FakeLinks:
         self._indices = itertools.count(2)
         self.addresses: dict[int, set[InterfaceAddress]] = {}
         self.routes: dict[Cidr, Route | Foreign] = {}
+        self.nexthops: dict[int, Nexthop | ForeignHop] = {}
         self.neighbours: dict[int, dict[Address, str]] = {}
         self.forwarding: dict[int, dict[str, Address]] = {}
 
@@ -130,11 +133,30 @@ class FakeLinks:
     def _drop(self, index: int) -> None:
         name = self._links[index].name if index in self._links else None
         self.neighbours.pop(index, None)
+        for key, hop in list(self.nexthops.items()):
+            if isinstance(hop, DeviceHop | TransitHop) and hop.device == name:
+                self.drop_nexthop(key)
         self.routes = {
             dst: route
             for dst, route in self.routes.items()
-            if isinstance(route, Blackhole | Foreign) or route.device != name
+            if not isinstance(route, Via | OnDevice) or route.device != name
         }
+
+    def drop_nexthop(self, key: int) -> None:
+        """Take a nexthop away, with the routes that name it; an empty group goes too."""
+        self.nexthops.pop(key, None)
+        self.routes = {
+            dst: route
+            for dst, route in self.routes.items()
+            if not isinstance(route, ByNexthop) or route.nexthop != key
+        }
+        for number, group in list(self.nexthops.items()):
+            if isinstance(group, HopGroup) and key in group.members:
+                members = tuple(it for it in group.members if it != key)
+                if members:
+                    self.nexthops[number] = HopGroup(members)
+                else:
+                    self.drop_nexthop(number)
 
 
 class FakeRouteTable:
@@ -157,22 +179,49 @@ class FakeRouteTable:
         """Remove every route to *dst*."""
         self._links.routes.pop(dst, None)
 
-    def _check(self, route: Route, what: str) -> None:
-        assert not isinstance(route, Blackhole)
-        link = self._links.get(route.device)
-        if link is None:
-            raise _refusal(what, errno.ENODEV)
-        if not link.is_up:
-            raise _refusal(what, errno.ENETDOWN)
+    def _check(self, route: Via | OnDevice | ByNexthop, what: str) -> None:
+        if isinstance(route, ByNexthop):
+            if route.nexthop not in self._links.nexthops:
+                raise _refusal(what, errno.EINVAL)
+        else:
+            _check_device(self._links, route.device, what)
         ours = set().union(*self._links.addresses.values()) if self._links.addresses else set()
         if route.source is not None and route.source not in {it.address for it in ours}:
             raise _refusal(what, errno.EINVAL)
         if isinstance(route, Via) and route.next_hop is NextHop.IN_SUBNET:
-            held = self._links.read_addresses(link.index)
+            held = self._links.read_addresses(self._links.index(route.device))
             subnets = [Cidr(it.address.family, it.address.value, it.prefix) for it in held]
             if not any(route.gateway in net for net in (*subnets, _LINK_LOCAL)):
                 is_ipv4 = route.gateway.family == 4
                 raise _refusal(what, errno.ENETUNREACH if is_ipv4 else errno.EHOSTUNREACH)
+
+
+class FakeNexthopTable:
+    """The twin of `NexthopTable`, over a `FakeLinks`."""
+
+    def __init__(self, links: FakeLinks) -> None:
+        self._links = links
+
+    def read(self) -> dict[int, Nexthop | ForeignHop]:
+        """Return all nexthops of ours."""
+        return dict(self._links.nexthops)
+
+    def put(self, key: int, hop: Nexthop) -> None:
+        """Make *hop* the one of that number."""
+        what = f"put nexthop {key} {describe_nexthop(hop)}"
+        held = self._links.nexthops.get(key)
+        if held is not None and isinstance(held, HopGroup) != isinstance(hop, HopGroup):
+            raise _refusal(what, errno.EINVAL)
+        if isinstance(hop, HopGroup):
+            if not hop.members or not set(hop.members) <= self._links.nexthops.keys():
+                raise _refusal(what, errno.EINVAL)
+        else:
+            _check_device(self._links, hop.device, what)
+        self._links.nexthops[key] = hop
+
+    def remove(self, key: int) -> None:
+        """Remove the nexthop of that number."""
+        self._links.drop_nexthop(key)
 
 
 class FakeNeighbours:
@@ -223,6 +272,14 @@ def _link(index: int, end: VethEnd, kind: str, mtu_bytes: int) -> Link:
     return Link(
         index=index, name=end.name, kind=kind, mac=end.mac, mtu_bytes=mtu_bytes, is_up=False
     )
+
+
+def _check_device(links: FakeLinks, name: str, what: str) -> None:
+    link = links.get(name)
+    if link is None:
+        raise _refusal(what, errno.ENODEV)
+    if not link.is_up:
+        raise _refusal(what, errno.ENETDOWN)
 
 
 def _refusal(what: str, code: int) -> KernelError:

@@ -41,6 +41,8 @@ class VxlanParameters(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     local: Address | None
     is_learning: bool = False
+    is_transit: bool = False
+    """IP without Ethernet (VXLAN-GPE), and each route says where to: ``gpe external``."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,13 +152,19 @@ class Links:
     ) -> None:
         """Make a VXLAN device without remote or group, down.
 
-        The family of the outer packets is that of *parameters.local* (IPv4 when it is None).
+        The family of the outer packets is that of *parameters.local*; without it IPv4, or for
+        transit that which each route says.
         """
         settings = [
-            u32(nl.IFLA_VXLAN_ID, parameters.vni),
             attribute(nl.IFLA_VXLAN_PORT, parameters.port.to_bytes(2)),
             u8(nl.IFLA_VXLAN_LEARNING, int(parameters.is_learning)),
         ]
+        if parameters.is_transit:
+            # The VNI is part of each route.
+            settings.append(u8(nl.IFLA_VXLAN_COLLECT_METADATA, 1))
+            settings.append(attribute(nl.IFLA_VXLAN_GPE, b""))
+        else:
+            settings.append(u32(nl.IFLA_VXLAN_ID, parameters.vni))
         if parameters.local is not None:
             kind = nl.IFLA_VXLAN_LOCAL if parameters.local.family == 4 else nl.IFLA_VXLAN_LOCAL6
             settings.append(attribute(kind, parameters.local.packed))
@@ -260,13 +268,8 @@ def _up(index: int) -> bytes:
 
 
 def _end(end: VethEnd, mtu_bytes: int) -> bytes:
-    return b"".join(
-        (
-            text(nl.IFLA_IFNAME, end.name),
-            attribute(nl.IFLA_ADDRESS, mac_bytes(end.mac)),
-            u32(nl.IFLA_MTU, mtu_bytes),
-        )
-    )
+    mac = attribute(nl.IFLA_ADDRESS, mac_bytes(end.mac)) if end.mac else b""
+    return text(nl.IFLA_IFNAME, end.name) + mac + u32(nl.IFLA_MTU, mtu_bytes)
 
 
 def _address(index: int, value: InterfaceAddress) -> bytes:
@@ -296,8 +299,9 @@ def _vxlan(body: bytes) -> VxlanParameters:
     values = dict(attributes(body))
     local = values.get(nl.IFLA_VXLAN_LOCAL) or values.get(nl.IFLA_VXLAN_LOCAL6)
     return VxlanParameters(
-        vni=number(values[nl.IFLA_VXLAN_ID]),
+        vni=number(values.get(nl.IFLA_VXLAN_ID, b"\0")),
         port=int.from_bytes(values[nl.IFLA_VXLAN_PORT]),
         local=Address.from_packed(local) if local else None,
         is_learning=bool(number(values.get(nl.IFLA_VXLAN_LEARNING, b"\0"))),
+        is_transit=nl.IFLA_VXLAN_GPE in values,
     )

@@ -25,6 +25,7 @@ from chita.dataplane.netlink.rules import OURS, RoutingIdentity
 _GROUPS = (
     nl.RTNLGRP_LINK, nl.RTNLGRP_NEIGH, nl.RTNLGRP_IPV4_IFADDR, nl.RTNLGRP_IPV6_IFADDR,
     nl.RTNLGRP_IPV4_ROUTE, nl.RTNLGRP_IPV6_ROUTE, nl.RTNLGRP_IPV4_RULE, nl.RTNLGRP_IPV6_RULE,
+    nl.RTNLGRP_NEXTHOP,
 )  # fmt: skip
 _BUFFER_BYTES = 1 << 20  # a burst of about a thousand link events between two wake-ups
 _RECEIVE_BYTES = 65536
@@ -38,7 +39,7 @@ class Subject(StrEnum):
     """Also stands for the IPv4 routes over it: the kernel drops them without a word."""
     ADDRESS = "address"
     ROUTE = "route"
-    """A route of our table."""
+    """A route of our tables, or a nexthop of ours that routes name."""
     RULE = "rule"
     NEIGHBOUR = "neighbour"
     """A permanent neighbour or forwarding entry; those that the kernel learned are left out."""
@@ -77,7 +78,8 @@ class Monitor:
         identity: RoutingIdentity = OURS,
     ) -> None:
         self._own_ports = own_ports
-        self._table = identity.table
+        self._tables = range(identity.table, identity.table + identity.further_tables + 1)
+        self._protocol = identity.protocol
         self._socket = inside(namespace, _open)
 
     async def changes(self) -> AsyncIterator[set[Change]]:
@@ -123,16 +125,22 @@ class Monitor:
                 return Change(Subject.LINK, name, _IFINDEX_AT_4.unpack_from(body)[0])
             case nl.RTM_NEWADDR | nl.RTM_DELADDR:
                 return Change(Subject.ADDRESS, index=_IFINDEX_AT_4.unpack_from(body)[0])
-            case nl.RTM_NEWROUTE | nl.RTM_DELROUTE:
-                table = number(dict(attributes(body, 12)).get(nl.RTA_TABLE, b""))
-                return Change(Subject.ROUTE) if table == self._table else None
             case nl.RTM_NEWRULE | nl.RTM_DELRULE:
                 return Change(Subject.RULE)
             case nl.RTM_NEWNEIGH | nl.RTM_DELNEIGH:
                 state = number(body[8:10])
                 if state & nl.NUD_PERMANENT:
                     return Change(Subject.NEIGHBOUR, index=_IFINDEX_AT_4.unpack_from(body)[0])
-        return None
+        return Change(Subject.ROUTE) if self._is_our_way(kind, body) else None
+
+    def _is_our_way(self, kind: int, body: bytes) -> bool:
+        match kind:
+            case nl.RTM_NEWROUTE | nl.RTM_DELROUTE:
+                table = number(dict(attributes(body, 12)).get(nl.RTA_TABLE, b""))
+                return table in self._tables
+            case nl.RTM_NEWNEXTHOP | nl.RTM_DELNEXTHOP:
+                return body[2] == self._protocol  # nh_protocol of struct nhmsg
+        return False
 
 
 def _lost(error: OSError) -> Change:

@@ -20,7 +20,7 @@ from chita.dataplane.netlink.message import attribute, attributes, nested, numbe
 from chita.dataplane.netlink.rules import OURS, RoutingIdentity
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.plan import apply, plan
-from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
+from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.errors import KernelError, NotFoundError
 from chita.model.net import Address, Cidr, Family
 
@@ -120,12 +120,15 @@ class RouteTable:
                 flags = nl.RTNH_F_ONLINK if route.next_hop is NextHop.ON_LINK else 0
             case OnDevice():
                 scope = nl.RT_SCOPE_LINK if route.dst.family == 4 else nl.RT_SCOPE_UNIVERSE
-        if not isinstance(route, Blackhole):
+            case ByNexthop():
+                parts.append(u32(nl.RTA_NH_ID, route.nexthop))
+        if isinstance(route, Via | OnDevice):
             try:
                 parts.append(u32(nl.RTA_OIF, self._links.index(route.device)))
             except NotFoundError as error:
                 text = f"{what}: ENODEV (no device {route.device})"
                 raise KernelError(text, errno=errno.ENODEV) from error
+        if not isinstance(route, Blackhole):
             if route.source is not None:
                 parts.append(attribute(nl.RTA_PREFSRC, route.source.packed))
             if route.mtu_bytes is not None:
@@ -143,29 +146,40 @@ class RouteTable:
             return None  # a kernel that does not filter dumps
         family = _FAMILY[af]
         dst = Cidr(family, int.from_bytes(values.get(nl.RTA_DST, b"")), prefix)
-        odd = {nl.RTA_MULTIPATH, nl.RTA_VIA, nl.RTA_NH_ID} & values.keys()
-        if odd or source or tos or protocol != self._identity.protocol:
+        if source or tos or protocol != self._identity.protocol:
             return Foreign(dst)
         if kind == nl.RTN_BLACKHOLE:
             return Blackhole(dst)
-        device = names.get(number(values.get(nl.RTA_OIF, b"\0")))
-        if kind != nl.RTN_UNICAST or device is None:
+        if kind != nl.RTN_UNICAST:
             return Foreign(dst)
-        metrics = dict(attributes(values.get(nl.RTA_METRICS, b"")))
-        mtu_bytes = number(metrics[nl.RTAX_MTU]) if nl.RTAX_MTU in metrics else None
-        prefsrc = values.get(nl.RTA_PREFSRC)
-        source_address = Address.from_packed(prefsrc) if prefsrc else None
-        gateway = values.get(nl.RTA_GATEWAY)
-        if gateway is None:
-            return OnDevice(dst=dst, device=device, source=source_address, mtu_bytes=mtu_bytes)
-        return Via(
-            dst=dst,
-            gateway=Address.from_packed(gateway),
-            device=device,
-            next_hop=NextHop.ON_LINK if flags & nl.RTNH_F_ONLINK else NextHop.IN_SUBNET,
-            source=source_address,
-            mtu_bytes=mtu_bytes,
-        )
+        return _unicast(dst, values, names, flags)
+
+
+def _unicast(
+    dst: Cidr, values: Mapping[int, bytes], names: Mapping[int, str], flags: int
+) -> Route | Foreign:
+    metrics = dict(attributes(values.get(nl.RTA_METRICS, b"")))
+    mtu_bytes = number(metrics[nl.RTAX_MTU]) if nl.RTAX_MTU in metrics else None
+    prefsrc = values.get(nl.RTA_PREFSRC)
+    source = Address.from_packed(prefsrc) if prefsrc else None
+    if nl.RTA_NH_ID in values:
+        # The rest of the answer spells out what the object holds (nexthop_compat_mode).
+        nexthop = number(values[nl.RTA_NH_ID])
+        return ByNexthop(dst=dst, nexthop=nexthop, source=source, mtu_bytes=mtu_bytes)
+    device = names.get(number(values.get(nl.RTA_OIF, b"\0")))
+    if device is None or {nl.RTA_MULTIPATH, nl.RTA_VIA} & values.keys():
+        return Foreign(dst)
+    gateway = values.get(nl.RTA_GATEWAY)
+    if gateway is None:
+        return OnDevice(dst=dst, device=device, source=source, mtu_bytes=mtu_bytes)
+    return Via(
+        dst=dst,
+        gateway=Address.from_packed(gateway),
+        device=device,
+        next_hop=NextHop.ON_LINK if flags & nl.RTNH_F_ONLINK else NextHop.IN_SUBNET,
+        source=source,
+        mtu_bytes=mtu_bytes,
+    )
 
 
 class Routes(Protocol):
@@ -200,5 +214,7 @@ def describe(route: Route) -> str:
             words = f"{route.dst} via {route.gateway} dev {route.device}{onlink}"
         case OnDevice():
             words = f"{route.dst} dev {route.device}"
+        case ByNexthop():
+            words = f"{route.dst} nhid {route.nexthop}"
     words += f" src {route.source}" if route.source else ""
     return words + (f" mtu {route.mtu_bytes}" if route.mtu_bytes else "")

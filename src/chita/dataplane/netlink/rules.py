@@ -1,22 +1,27 @@
-"""The policy rules that lead packets into our routing table.
+"""The policy rules that lead packets into our routing tables.
 
 Our routes stand in a table of their own (24482, "CHITA" on a telephone's keys) with a protocol
-number of their own (252), reached by one rule of each family with priority 2448. Removing the rules
-takes us out of the way at once. docs/design/dataplane-links.md says why these numbers.
+number of their own (252), reached by one rule of each family with priority 2448. The tables for
+some packets only (`chita.desired.routes.RoutingTable`) follow it in number and precede it in
+priority. Removing the rules takes us out of the way at once. docs/design/dataplane-links.md says
+why these numbers.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Mapping
 from socket import AF_INET, AF_INET6
 
 import msgspec
 
 from chita.dataplane.netlink import numbers as nl
-from chita.dataplane.netlink.message import attributes, number, u8, u32
+from chita.dataplane.netlink.message import attributes, number, string, text, u8, u32
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.plan import apply, plan
+from chita.desired.routes import RoutingTable
+from chita.desired.tunnels import Transit
 from chita.errors import KernelError
 from chita.model.net import Family
 
@@ -30,6 +35,8 @@ class RoutingIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
     table: int = 24482
     """1 to 2**32 - 1, used by nobody else."""
+    further_tables: int = 7
+    """As many numbers after it are ours too."""
     protocol: int = 252
     """rtm_protocol, 5 to 255, in no registry of /etc/iproute2/rt_protos."""
     rule_priority: int = 2448
@@ -40,30 +47,52 @@ OURS = RoutingIdentity()
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """All packets of *family* look into our table, in the order of *priority*."""
+    """Where packets of *family* look, in the order of *priority*; all of them if no device says."""
 
     family: Family
     priority: int
+    table: int | None = OURS.table
+    """None: what comes to this rule is dropped."""
+    arriving: str = ""
+    """The device they came in by."""
+    bound: str = ""
+    """The device their socket is bound to."""
+
+    def __str__(self) -> str:
+        words = f" iif {self.arriving}" if self.arriving else ""
+        words += f" oif {self.bound}" if self.bound else ""
+        does = "blackhole" if self.table is None else f"lookup {self.table}"
+        return f"{self.priority}{words} {does} of IPv{self.family}"
 
 
 class Rules:
-    """The rules to our table in a socket's namespace. Blocking; one thread at a time."""
+    """Our rules in a socket's namespace: those with our protocol.
+
+    Blocking; one thread at a time.
+    """
 
     def __init__(self, socket: NetlinkSocket, identity: RoutingIdentity = OURS) -> None:
         self._socket = socket
         self._identity = identity
 
     def read(self) -> set[Rule]:
-        """Return our rules: those to our table, with our protocol."""
+        """Return our rules."""
         found: set[Rule] = set()
         for family, af in _AF.items():
             body = _RULE.pack(af, 0, 0, 0, 0, 0, 0)
             for answer in self._socket.dump(nl.RTM_GETRULE, body, what="list rules"):
                 values = dict(attributes(answer, _RULE.size))
-                table = number(values.get(nl.FRA_TABLE, b""))
-                protocol = number(values.get(nl.FRA_PROTOCOL, b""))
-                if (table, protocol) == (self._identity.table, self._identity.protocol):
-                    found.add(Rule(family, number(values.get(nl.FRA_PRIORITY, b""))))
+                if number(values.get(nl.FRA_PROTOCOL, b"")) == self._identity.protocol:
+                    table = number(values.get(nl.FRA_TABLE, b""))
+                    found.add(
+                        Rule(
+                            family=family,
+                            priority=number(values.get(nl.FRA_PRIORITY, b"")),
+                            table=table or None,
+                            arriving=string(values.get(nl.FRA_IIFNAME, b"")),
+                            bound=string(values.get(nl.FRA_OIFNAME, b"")),
+                        )
+                    )
         return found
 
     def put(self, rule: Rule) -> None:
@@ -83,17 +112,37 @@ class Rules:
                 raise
 
     def _request(self, kind: int, flags: int, rule: Rule, verb: str) -> None:
-        table = self._identity.table
-        body = _RULE.pack(_AF[rule.family], 0, 0, 0, nl.RT_TABLE_UNSPEC, nl.FR_ACT_TO_TBL, 0)
-        body += u32(nl.FRA_TABLE, table) + u32(nl.FRA_PRIORITY, rule.priority)
-        body += u8(nl.FRA_PROTOCOL, self._identity.protocol)
-        what = f"{verb} rule {rule.priority} lookup {table} of IPv{rule.family}"
-        self._socket.request(kind, flags, body, what=what)
+        action = nl.FR_ACT_BLACKHOLE if rule.table is None else nl.FR_ACT_TO_TBL
+        body = _RULE.pack(_AF[rule.family], 0, 0, 0, nl.RT_TABLE_UNSPEC, action, 0)
+        body += u32(nl.FRA_PRIORITY, rule.priority) + u8(nl.FRA_PROTOCOL, self._identity.protocol)
+        if rule.table is not None:
+            body += u32(nl.FRA_TABLE, rule.table)
+        if rule.arriving:
+            body += text(nl.FRA_IIFNAME, rule.arriving)
+        if rule.bound:
+            body += text(nl.FRA_OIFNAME, rule.bound)
+        self._socket.request(kind, flags, body, what=f"{verb} rule {rule}")
 
 
-def our_rules(identity: RoutingIdentity) -> set[Rule]:
-    """Return the rules that lead both families into the table of *identity*."""
-    return {Rule(family, identity.rule_priority) for family in _AF}
+def our_rules(
+    identity: RoutingIdentity = OURS,
+    tables: Mapping[int, RoutingTable] | None = None,
+    transit: Transit | None = None,
+) -> set[Rule]:
+    """Return the rules that lead both families into the tables of *identity*.
+
+    What came by *transit* and is for nobody we know is dropped: the default route of `main` would
+    take it out of the fabric.
+    """
+    priority = identity.rule_priority
+    rules = {Rule(family, priority, identity.table) for family in _AF}
+    for number_, table in (tables or {}).items():
+        for family in _AF:
+            rules |= {Rule(family, priority - 1, number_, arriving=it) for it in table.arriving}
+            rules |= {Rule(family, priority - 1, number_, bound=it) for it in table.bound}
+    if transit is not None:
+        rules |= {Rule(family, priority + 1, None, arriving=transit.device) for family in _AF}
+    return rules
 
 
 def sync_rules(desired: set[Rule], rules: Rules) -> dict[Rule, KernelError]:

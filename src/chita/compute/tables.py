@@ -1,0 +1,48 @@
+"""Our other routing tables: for what other nodes sent us, and for probes bound to a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
+from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, device_routes, forwarded_routes
+from chita.compute.tunnels import open_rung
+from chita.desired.paths import Path
+from chita.desired.routes import RoutingTable
+from chita.desired.tunnels import Transit, Vxlan, Wireguard
+from chita.model.cluster import ClusterState
+
+FORWARDED_TABLE = 24483
+PROBE_TABLES = {
+    VXLAN_DEVICE: 24484,
+    WIREGUARD_DEVICE: 24485,
+    "chita-wg0": 24486,
+    "chita-wg1": 24487,
+}
+"""Numbers after that of the table for all packets (`chita.dataplane.netlink.rules.OURS`)."""
+
+
+def node_tables(  # noqa: PLR0913 - what the tables depend on
+    cluster: ClusterState,
+    local: str,
+    paths: Mapping[str, Path],
+    hops: Hops,
+    *,
+    vxlan: Vxlan | None,
+    wireguards: Mapping[str, Wireguard],
+    transit: Transit | None,
+) -> dict[int, RoutingTable]:
+    """Return *local*'s tables beside the one for all packets, by number."""
+    tables: dict[int, RoutingTable] = {}
+    devices = tuple(wireguards) + ((vxlan.device,) if vxlan is not None else ())
+    if transit is not None:
+        tables[FORWARDED_TABLE] = RoutingTable(
+            routes=forwarded_routes(cluster, paths, hops), arriving=(transit.device, *devices)
+        )
+    for device in devices:
+        kinds = IN_LOCATION if vxlan is not None and device == vxlan.device else TUNNELLED
+        names = [name for name, path in paths.items() if open_rung(path, kinds) is not None]
+        tables[PROBE_TABLES[device]] = RoutingTable(
+            routes=device_routes(cluster, local, device, names), bound=(device,)
+        )
+    return tables
