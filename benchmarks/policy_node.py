@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from chita.agent.appliers import NODE_SYSCTLS
+from chita.agent.ways import NODE_SYSCTLS
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.applier import NftApplier
