@@ -12,16 +12,19 @@ from chita.dataplane.netlink.fake import (
     FakeForwardingEntries,
     FakeLinks,
     FakeNeighbours,
+    FakeNexthopTable,
     FakeRouteTable,
 )
 from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd, VxlanParameters
 from chita.dataplane.netlink.neighbours import ForwardingEntries, Neighbours
+from chita.dataplane.netlink.nexthops import NexthopTable
 from chita.dataplane.netlink.routes import RouteTable, sync_routes
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.plan import sync
-from chita.desired.routes import Blackhole, NextHop, OnDevice, Route, Via
+from chita.desired.nexthops import FIRST_NEXTHOP, DeviceHop, HopGroup, Nexthop, TransitHop
+from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.errors import KernelError
-from chita.model.net import Address, Cidr
+from chita.model.net import Address, Cidr, Family
 from network_namespace import fresh_namespaces, needs_root
 
 ADDRESSES = [
@@ -36,6 +39,7 @@ class Network(msgspec.Struct, frozen=True):
 
     links: Links | FakeLinks
     table: RouteTable | FakeRouteTable
+    nexthops: NexthopTable | FakeNexthopTable
     socket: NetlinkSocket | None
 
     @property
@@ -61,11 +65,12 @@ class Network(msgspec.Struct, frozen=True):
 def network(request: pytest.FixtureRequest) -> Iterator[Network]:
     if request.param == "fake":
         links = FakeLinks()
-        yield _prepared(Network(links, FakeRouteTable(links), None))
+        yield _prepared(Network(links, FakeRouteTable(links), FakeNexthopTable(links), None))
         return
     with fresh_namespaces(1) as (space,), NetlinkSocket(namespace=space) as socket:
         real = Links(socket)
-        yield _prepared(Network(real, RouteTable(socket, real), socket))
+        nexthops = NexthopTable(socket, real, vni=4097)
+        yield _prepared(Network(real, RouteTable(socket, real), nexthops, socket))
 
 
 def _prepared(network: Network) -> Network:
@@ -254,3 +259,117 @@ def test_forwarding_entries(network: Network) -> None:
         assert sync(desired, entries) == {}
         assert entries.read() == desired
     entries.remove(MACS[0])
+
+
+TRANSIT = VxlanParameters(vni=0, port=4790, local=None, is_transit=True)
+
+
+def with_transit(network: Network) -> Network:
+    network.links.add_vxlan("chita-transit", TRANSIT, mac="", mtu_bytes=65000)
+    network.links.set_up(network.links.index("chita-transit"))
+    return network
+
+
+def through(relay: str, family: Family) -> TransitHop:
+    source = {4: "100.64.0.1", 6: "fd00:100:64::1"}[at(relay).family]
+    return TransitHop(family=family, device="chita-transit", source=at(source), relay=at(relay))
+
+
+SINGLE: list[Nexthop] = [
+    DeviceHop(4, "near"),
+    DeviceHop(6, "near"),
+    through("100.64.0.2", 4),
+    through("100.64.0.2", 6),
+    through("fd00:100:64::2", 4),
+    through("fd00:100:64::2", 6),
+]
+
+
+def test_a_transit_device_reads_back(network: Network) -> None:
+    """It has neither Ethernet address nor VNI: routes say where to."""
+    link = with_transit(network).links.get("chita-transit")
+
+    assert link is not None
+    assert (link.kind, link.vxlan, link.mac, link.is_up) == ("vxlan", TRANSIT, "", True)
+
+
+@pytest.mark.parametrize("hop", SINGLE, ids=str)
+def test_a_nexthop_reads_back_as_it_was_put(network: Network, hop: Nexthop) -> None:
+    """Twice is once, for putting and for removing."""
+    with_transit(network)
+    for _ in range(2):
+        network.nexthops.put(FIRST_NEXTHOP, hop)
+        assert network.nexthops.read() == {FIRST_NEXTHOP: hop}
+    for _ in range(2):
+        network.nexthops.remove(FIRST_NEXTHOP)
+        assert network.nexthops.read() == {}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_routes_follow_the_nexthop_that_they_name(network: Network, family: Family) -> None:
+    """A group is replaced in one step; what is removed takes its routes and leaves its groups."""
+    with_transit(network)
+    first, second, group = FIRST_NEXTHOP, FIRST_NEXTHOP + 1, FIRST_NEXTHOP + 2
+    network.nexthops.put(first, through("100.64.0.2", family))
+    network.nexthops.put(second, through("100.64.0.3", family))
+    network.nexthops.put(group, HopGroup((first, second)))
+    dst = net("10.244.1.0/26" if family == 4 else "fd00:10:244:1::/122")
+    source = ADDRESSES[0 if family == 4 else 1].address
+    route = ByNexthop(dst=dst, nexthop=group, source=source, mtu_bytes=1340)
+    for before in (route, OnDevice(dst=dst, device="near"), Blackhole(dst)):
+        network.table.put(before)
+        network.table.put(route)
+        assert network.table.read() == {dst: route}
+
+    network.nexthops.put(group, HopGroup((second,)))
+    assert network.table.read() == {dst: route}
+    network.nexthops.put(group, HopGroup((first, second)))
+    network.nexthops.remove(second)
+    assert network.nexthops.read()[group] == HopGroup((first,))
+    assert network.table.read() == {dst: route}
+    network.nexthops.remove(group)
+    assert network.table.read() == {}
+
+
+@pytest.mark.parametrize(
+    ("hop", "code"),
+    [
+        pytest.param(DeviceHop(4, "gone"), errno.ENODEV, id="no-device"),
+        pytest.param(DeviceHop(4, "late"), errno.ENETDOWN, id="down"),
+        pytest.param(HopGroup((FIRST_NEXTHOP + 9,)), errno.EINVAL, id="member-unknown"),
+        pytest.param(HopGroup(()), errno.EINVAL, id="nobody"),
+    ],
+)
+def test_refusals_name_the_nexthop(network: Network, hop: Nexthop, code: int) -> None:
+    """What failed, on what, and the kernel's answer (style rule 23)."""
+    network.links.add_veth(
+        VethEnd(name="late", mac=MACS[0]), VethEnd(name="later", mac=MACS[1]), mtu_bytes=1400
+    )
+
+    with pytest.raises(KernelError, match=f"put nexthop {FIRST_NEXTHOP} ") as info:
+        network.nexthops.put(FIRST_NEXTHOP, hop)
+
+    assert info.value.errno == code
+
+
+def test_a_route_by_an_unknown_nexthop_is_refused(network: Network) -> None:
+    """It would lead nowhere."""
+    route = ByNexthop(dst=net("10.0.0.0/8"), nexthop=FIRST_NEXTHOP)
+
+    with pytest.raises(KernelError, match=f"put route 10.0.0.0/8 nhid {FIRST_NEXTHOP}") as info:
+        network.table.put(route)
+
+    assert info.value.errno == errno.EINVAL
+
+
+def test_nexthops_go_with_their_device(network: Network) -> None:
+    """And with them the groups that have nobody left, and the routes."""
+    with_transit(network)
+    network.nexthops.put(FIRST_NEXTHOP, through("100.64.0.2", 4))
+    network.nexthops.put(FIRST_NEXTHOP + 1, HopGroup((FIRST_NEXTHOP,)))
+    network.table.put(ByNexthop(dst=net("10.244.1.0/26"), nexthop=FIRST_NEXTHOP + 1))
+
+    network.links.remove("chita-transit")
+
+    assert network.nexthops.read() == {}
+    assert network.table.read() == {}
