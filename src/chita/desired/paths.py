@@ -72,14 +72,8 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     kind: PathKind
     reason: str
     """Why this rung and not a better one, in words."""
-    relay: str | None = None
-    """Goes away: see *relays*."""
     relays: tuple[str, ...] = ()
     """The gateways that share the flows, best first, for RELAYED."""
-    first_hop: str | None = None
-    """Goes away: the node the packet is handed to, *node* itself or the relay."""
-    first_hop_kind: PathKind | None = None
-    """Goes away: how the first hop is reached, routed, vxlan or wireguard."""
     outer: Address | None = None
     """The underlay address packets go to; None: the other end dials us, or a relay is asked."""
     dial: Endpoint | None = None

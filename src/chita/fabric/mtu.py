@@ -12,9 +12,6 @@ VXLAN_OVERHEAD = {4: 50, 6: 70}
 WIREGUARD_OVERHEAD = {4: 60, 6: 80}
 """Outer IP, UDP, 16 bytes of message header and 16 of authentication tag."""
 
-TRANSIT_OVERHEAD = 36
-"""What a relayed packet is wrapped in: outer IPv4 20, UDP 8, VXLAN-GPE 8 (docs/adr/0015)."""
-
 PEERING_MTU = 8500
 """What a transit gateway or peering between regions carries at most (AWS; others carry more)."""
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import msgspec
 
 from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState
-from chita.fabric.gateways import is_gateway, rank
 from chita.fabric.health import UNPROBED, Direct, Health, Local
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
 from chita.fabric.offers import local_offers, tunnel_offers
@@ -55,8 +54,7 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
         if there is None:
             found[name] = _no_path(name, f"{name} has not joined the fabric yet")
         else:
-            path = _path(there, near[name], relays.rung(there))
-            found[name] = _with_first_hop(cluster, here, there, path, near)
+            found[name] = _path(there, near[name], relays.rung(there))
     return found
 
 
@@ -116,48 +114,3 @@ def _no_path(
 ) -> Path:
     dial = near.dial if near is not None else None
     return Path(node=node, kind=PathKind.NONE, reason=reason, rungs=rungs, dial=dial)
-
-
-_FIRST_HOPS = {
-    PathKind.ROUTED: PathKind.ROUTED,
-    PathKind.VXLAN: PathKind.VXLAN,
-    PathKind.PRIVATE: PathKind.WIREGUARD,
-    PathKind.WIREGUARD: PathKind.WIREGUARD,
-    PathKind.PUNCHED: PathKind.WIREGUARD,
-}
-
-
-def _with_first_hop(
-    cluster: ClusterState, here: FabricNode, there: FabricNode, path: Path, near: dict[str, Near]
-) -> Path:
-    """Fill what the data path reads until it wraps relayed packets (docs/adr/0015).
-
-    Both ends must then use the same relay, whichever *relays* they choose.
-    """
-    if path.kind in _FIRST_HOPS:
-        hop = _FIRST_HOPS[path.kind]
-        return msgspec.structs.replace(path, first_hop=there.name, first_hop_kind=hop)
-    if path.kind is not PathKind.RELAYED:
-        return path
-    relay = _agreed_relay(cluster, here, there)
-    first = near[relay.name].best if relay is not None else None
-    if relay is None or first is None:
-        return path
-    return msgspec.structs.replace(
-        path, relay=relay.name, first_hop=relay.name, first_hop_kind=_FIRST_HOPS[first.kind]
-    )
-
-
-def _agreed_relay(cluster: ClusterState, here: FabricNode, there: FabricNode) -> FabricNode | None:
-    ends = sorted({here.location, there.location})
-    gateways = [
-        node
-        for node in cluster.fabric_nodes.values()
-        if is_gateway(node) and node.name not in (here.name, there.name)
-    ]
-    low, high = sorted((here.name, there.name))
-    for location in ends:
-        inside = [node for node in gateways if node.location == location]
-        if inside:
-            return rank(inside, low, high)[0]
-    return next(iter(rank(gateways, low, high)), None)

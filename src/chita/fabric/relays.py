@@ -16,13 +16,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from chita.desired.paths import PathKind, Rung, RungState
-from chita.fabric import mtu
+from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.gateways import is_gateway, rank
 from chita.fabric.health import Health, Transit, Verdict
 from chita.fabric.ladder import Near
 from chita.fabric.offers import Offer, local_offers, tunnel_offers
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
+
+_UNWRAPPED = (PathKind.ROUTED, PathKind.VXLAN)
+"""A relay hands on to its neighbours as to any pod."""
 
 ACTIVE = 2
 """How many gateways share the flows to a location."""
@@ -67,7 +70,10 @@ class Relays:
         for candidate in candidates:
             second = self._second_hop(candidate.node, there)
             if second is not None:
-                size = min(candidate.mtu_bytes, second.mtu_bytes - mtu.TRANSIT_OVERHEAD)
+                behind = second.mtu_bytes
+                if second.kind not in _UNWRAPPED:
+                    behind -= self._wrapping(candidate.node.name, there.name)
+                size = min(candidate.mtu_bytes, behind)
                 able.append(_Hops(candidate, size))
                 if len(able) == ACTIVE:
                     break
@@ -108,7 +114,7 @@ class Relays:
             why_not = f"it is not reached, {hop.reason}"
         elif transit.verdict is Verdict.DOWN:
             why_not = f"it does not forward, {transit.reason}"
-        sizes = [hop.mtu_bytes - mtu.TRANSIT_OVERHEAD]
+        sizes = [hop.mtu_bytes - self._wrapping(self._here.name, node.name)]
         if transit.mtu_bytes is not None:
             sizes.append(transit.mtu_bytes)
         return _Candidate(
@@ -118,6 +124,12 @@ class Relays:
             rtt_s=transit.rtt_s,
             since_s=transit.since_s,
         )
+
+    def _wrapping(self, one: str, other: str) -> int:
+        """Return what a packet is wrapped in between two nodes, bytes: IPv4 if both have it."""
+        nodes = [self._cluster.nodes.get(name) for name in (one, other)]
+        has_ipv4 = all(node is not None and node.mesh(4) is not None for node in nodes)
+        return TRANSIT_OVERHEAD[4 if has_ipv4 else 6]
 
     def _second_hop(self, relay: FabricNode, there: FabricNode) -> Offer | None:
         """Return how *relay* reaches *there* itself, as the records have it."""

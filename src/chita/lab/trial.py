@@ -199,7 +199,7 @@ async def _links(
             source=here,
             destination=there,
             kind=path["kind"],
-            relay=path.get("relay"),
+            relay=" and ".join(path["relays"]) or None,
             mtu_bytes=path["mtu_bytes"],
             rtt_ms=round(rtt, 2) if rtt is not None else None,
             mtu_ok=mtu_ok,
