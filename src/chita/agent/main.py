@@ -22,6 +22,7 @@ from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_v
 from chita.agent.identity import Identity, api_config, wireguard_private_key
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
+from chita.agent.prober import Plan, Prober
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
 from chita.agent.settings import AgentSettings
@@ -37,6 +38,7 @@ from chita.dataplane.netlink.monitor import Monitor
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.dataplane.pod_interface import PodInterfaces
+from chita.dataplane.probes.sockets import EchoSockets
 from chita.dataplane.tunnels.vxlan import vtep_mac
 from chita.dataplane.tunnels.wireguard import DeviceState
 from chita.errors import ApiError, ChitaError
@@ -144,6 +146,9 @@ class Agent:
             resync_s=settings.resync_s,
             retry_s=settings.retry_s,
         )
+        self._prober = Prober(
+            settings.node, self._probed, self._reconciler.heed, sockets=EchoSockets()
+        )
         self._cni: CniService | None = None
 
     async def run(self) -> None:
@@ -185,6 +190,7 @@ class Agent:
             "discovery": keep_discovered(self._record, discover, reconciler.recheck),
             "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
+            "prober": self._prober.run(),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
             "ruleset verification": keep_ruleset_verified(
                 self._applier.verify_some, reconciler, self._kernel
@@ -226,6 +232,11 @@ class Agent:
         interfaces = record.interfaces if record else self._record.interfaces
         outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
+
+    def _probed(self) -> Plan | None:
+        """Return what there is to probe: nothing before the kernel holds the ways to it."""
+        state = self._reconciler.state
+        return Plan(self._reconciler.cluster, state.paths) if state is not None else None
 
     async def _settle_memory(self) -> None:
         """Tidy up once the first sync is done."""

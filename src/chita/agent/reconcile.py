@@ -21,6 +21,7 @@ from chita.compute.incremental import IncrementalPolicy
 from chita.compute.node import desired_node_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
+from chita.fabric.health import UNPROBED, Health
 from chita.fabric.path import paths
 from chita.mirror.view import ClusterView
 from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, fold, news
@@ -113,6 +114,9 @@ class Reconciler:
         self._failures = 0
         self.syncs = 0
         self.writes = 0
+        self._health = UNPROBED
+        self._decided_on = UNPROBED
+        """The health that the paths in force follow from."""
         self.last_sync_s = 0.0
         """How long the last one took, decision and kernel together, seconds."""
 
@@ -134,6 +138,11 @@ class Reconciler:
     def recheck(self) -> None:
         """Compare with the kernel again soon: somebody else changed it."""
         self._reread = True
+        self._wake.set()
+
+    def heed(self, health: Health) -> None:
+        """Decide the paths anew: probes found something out."""
+        self._health = health
         self._wake.set()
 
     @property
@@ -189,7 +198,8 @@ class Reconciler:
     async def _sync(self) -> None:
         started = time.perf_counter()
         pending, self._pending = news(self._policy.cluster, self._pending), []
-        if not pending and not self._reread and not self.refused and self._is_our_record_held():
+        is_known = self._health is self._decided_on and self._is_our_record_held()
+        if not pending and not self._reread and not self.refused and is_known:
             return  # an API object changed in what means nothing here, such as who has an address
         reread, self._reread = self._reread, False
         state: NodeState | None
@@ -229,7 +239,9 @@ class Reconciler:
         # Our own record is the truth for us at once, not only when the API has echoed it.
         policy = self._policy.apply([Put(self._record(self._policy.cluster))])
         self.cluster = self._policy.cluster
-        reached = paths(self.cluster, self.node)
+        health = self._health
+        reached = paths(self.cluster, self.node, health)
+        self._decided_on = health
         state = desired_node_state(self.cluster, self.node, reached, policy)
         loop = asyncio.get_running_loop()
         applied = await loop.run_in_executor(

@@ -1,0 +1,283 @@
+"""Which ways are probed, to whom and how often: a pure function of records and paths.
+
+What carries traffic now is asked five times a second, what would carry it next once, and all of it
+together never more often than the budget allows: with a thousand nodes each is asked less often,
+and the relays in use as often as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from chita.desired.paths import Path, PathKind, Rung, RungState
+from chita.fabric.gateways import is_gateway, rank
+from chita.fabric.health import Direct, Local, Transit, Way
+from chita.fabric.timing import DEFAULT, Timing
+from chita.model.cluster import ClusterState
+from chita.model.net import Address
+from chita.model.node import FabricNode, Node
+
+RELAYS_A_PLACE = 2
+"""Relays probed of each place (ours, theirs, elsewhere) besides those in use."""
+ENDS = 8
+"""Nodes of a location that take turns to answer probes through a relay."""
+_URGENT_SHARE = 0.6
+"""Of the budget, for relays in use and pairs with traffic."""
+
+_TUNNELS = (PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED)
+_NETWORK = (PathKind.ROUTED, PathKind.VXLAN)
+
+
+class Egress(StrEnum):
+    """What a probe leaves through."""
+
+    WIREGUARD = "wireguard"
+    VXLAN = "vxlan"
+    NETWORK = "network"
+    """The location's own network, bare."""
+
+
+class Use(StrEnum):
+    """What a way is needed for."""
+
+    URGENT = "urgent"
+    """A relay in use, or a pair with traffic."""
+    USED = "used"
+    STANDBY = "standby"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A way to probe."""
+
+    way: Way
+    location: str
+    """Where it leads."""
+    ends: tuple[Address, ...]
+    """Who answers: one address, or for a Transit those that take turns."""
+    via: Address | None = None
+    """The relay's mesh address, for a Transit."""
+    egress: Egress
+    use: Use
+    every_s: float
+    mtu_bytes: int = 0
+    """The largest inner packet that the records promise; 0: they say nothing."""
+
+
+def targets(
+    cluster: ClusterState,
+    local: str,
+    paths: Mapping[str, Path],
+    *,
+    timing: Timing = DEFAULT,
+    busy: frozenset[str] = frozenset(),
+) -> dict[Way, Target]:
+    """Return what *local* probes, given the *paths* it uses; *busy* are nodes with traffic."""
+    here = cluster.nodes.get(local)
+    if here is None:
+        return {}
+    relays = {name for path in paths.values() for name in _relays_in_use(path)}
+    found: dict[Way, Target] = {}
+    for name, path in paths.items():
+        for target in _to_node(cluster, here, name, path, timing):
+            urgent = name in relays or (name in busy and target.use is Use.USED)
+            found[target.way] = (
+                msgspec.structs.replace(target, use=Use.URGENT, every_s=timing.used_s)
+                if urgent
+                else target
+            )
+    found |= {it.way: it for it in _transits(cluster, here, paths, found, timing)}
+    return _within_budget(found, timing)
+
+
+def rungs(path: Path) -> tuple[Rung, ...]:
+    """Return the ladder of *path*; while none is known, the rung it uses."""
+    if path.rungs or path.kind is PathKind.NONE:
+        return path.rungs
+    return (
+        Rung(
+            kind=path.kind,
+            state=RungState.USED,
+            reason=path.reason,
+            mtu_bytes=path.mtu_bytes,
+            outer=path.outer,
+            relays=_relays_in_use(path),
+        ),
+    )
+
+
+def _relays_in_use(path: Path) -> tuple[str, ...]:
+    if path.kind is not PathKind.RELAYED:
+        return ()
+    return path.relays
+
+
+def _to_node(
+    cluster: ClusterState, here: Node, name: str, path: Path, timing: Timing
+) -> Iterator[Target]:
+    """Yield the ways that lead to a node without a relay: its network, our tunnel with it."""
+    there, node = cluster.fabric_nodes.get(name), cluster.nodes.get(name)
+    if there is None or node is None:
+        return
+    mesh = common_mesh(here, node)
+    open_rungs = [it for it in rungs(path) if it.state is not RungState.REFUSED]
+    tunnel = _first(open_rungs, _TUNNELS)
+    network = _first(open_rungs, _NETWORK)
+    for rung, way in ((network, Local(name)), (tunnel, Direct(name))):
+        if rung is None:
+            continue
+        egress = _egress(rung.kind)
+        end = rung.outer if egress is Egress.NETWORK else mesh
+        if end is None:
+            continue
+        is_used = path.kind is rung.kind
+        yield Target(
+            way=way,
+            location=there.location,
+            ends=(end,),
+            egress=egress,
+            use=Use.USED if is_used else Use.STANDBY,
+            every_s=timing.used_s if is_used else timing.standby_s,
+            mtu_bytes=rung.mtu_bytes,
+        )
+
+
+def _first(held: Iterable[Rung], kinds: tuple[PathKind, ...]) -> Rung | None:
+    """Return the rung of *kinds* that is used, else the best."""
+    found = [rung for rung in held if rung.kind in kinds]
+    used = [rung for rung in found if rung.state is RungState.USED]
+    return next(iter(used or found), None)
+
+
+def _egress(kind: PathKind) -> Egress:
+    match kind:
+        case PathKind.ROUTED:
+            return Egress.NETWORK
+        case PathKind.VXLAN:
+            return Egress.VXLAN
+        case _:
+            return Egress.WIREGUARD
+
+
+def common_mesh(here: Node, there: Node) -> Address | None:
+    """Return *there*'s mesh address of a family that both have, IPv4 first."""
+    for family in (4, 6):
+        address = there.mesh(family)
+        if address is not None and here.mesh(family) is not None:
+            return address
+    return None
+
+
+def _transits(
+    cluster: ClusterState,
+    here: Node,
+    paths: Mapping[str, Path],
+    hops: Mapping[Way, Target],
+    timing: Timing,
+) -> Iterator[Target]:
+    """Yield the ways through relays to each location that needs one, or might."""
+    gateways = [
+        node
+        for node in cluster.fabric_nodes.values()
+        if is_gateway(node) and (Direct(node.name) in hops or Local(node.name) in hops)
+    ]
+    for location, behind in _behind_relays(cluster, paths).items():
+        in_use = {name for node in behind for name in _relays_in_use(paths[node])}
+        listed = list(dict.fromkeys(name for node in behind for name in _listed(paths[node])))
+        mtu_bytes = min(
+            (it.mtu_bytes for node in behind for it in rungs(paths[node]) if _is_relayed(it)),
+            default=0,
+        )
+        for place, name in enumerate(_candidates(gateways, here, location, in_use, listed)):
+            ends = _ends(cluster, here, behind, name)
+            relay = cluster.nodes.get(name)
+            via = common_mesh(here, relay) if relay is not None else None
+            if not ends or via is None or via.family != ends[0].family:
+                continue
+            hop = hops.get(Local(name)) or hops[Direct(name)]
+            used = name in in_use
+            idle_s = timing.standby_s if place < RELAYS_A_PLACE else timing.idle_transit_s
+            yield Target(
+                way=Transit(name, location),
+                location=location,
+                ends=ends,
+                via=via,
+                egress=hop.egress,
+                use=Use.URGENT if used else Use.STANDBY,
+                every_s=timing.transit_s if used else idle_s,
+                mtu_bytes=mtu_bytes,
+            )
+
+
+def _is_relayed(rung: Rung) -> bool:
+    return rung.kind is PathKind.RELAYED and rung.state is not RungState.REFUSED
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    return next((rung.relays for rung in rungs(path) if _is_relayed(rung)), ())
+
+
+def _behind_relays(cluster: ClusterState, paths: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Return the nodes that a relay might forward to, by location; those that need it first."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(paths, key=lambda name: (paths[name].kind is not PathKind.RELAYED, name)):
+        there = cluster.fabric_nodes.get(name)
+        if there is not None and any(_is_relayed(rung) for rung in rungs(paths[name])):
+            found.setdefault(there.location, []).append(name)
+    return found
+
+
+def _candidates(
+    gateways: Iterable[FabricNode],
+    here: Node,
+    location: str,
+    in_use: set[str],
+    listed: list[str],
+) -> list[str]:
+    """Return the relays worth probing: those in use, then the best few of each place."""
+    places: dict[str, list[FabricNode]] = {"ours": [], "theirs": [], "elsewhere": []}
+    for node in gateways:
+        place = "ours" if node.location == here.location else "elsewhere"
+        places["theirs" if node.location == location else place].append(node)
+    best = [
+        node.name
+        for nodes in places.values()
+        for node in rank(nodes, here.name, location)[:RELAYS_A_PLACE]
+    ]
+    known = {node.name for nodes in places.values() for node in nodes}
+    wanted = dict.fromkeys([*sorted(in_use), *listed[:RELAYS_A_PLACE], *best])
+    return [name for name in wanted if name in known]
+
+
+def _ends(
+    cluster: ClusterState, here: Node, behind: Iterable[str], relay: str
+) -> tuple[Address, ...]:
+    """Return who is to answer through *relay*: nodes behind it, not itself, of one family."""
+    meshes = [
+        mesh
+        for name in behind
+        if name != relay
+        and (node := cluster.nodes.get(name)) is not None
+        and (mesh := common_mesh(here, node)) is not None
+    ]
+    return tuple([mesh for mesh in meshes if mesh.family == meshes[0].family][:ENDS])
+
+
+def _within_budget(wanted: Mapping[Way, Target], timing: Timing) -> dict[Way, Target]:
+    """Return *wanted* with intervals so long that all together keep to the budget."""
+    urgent = sum(1 / it.every_s for it in wanted.values() if it.use is Use.URGENT)
+    rest = sum(1 / it.every_s for it in wanted.values() if it.use is not Use.URGENT)
+    allowed = min(urgent, timing.budget * _URGENT_SHARE)
+    stretch = {
+        Use.URGENT: urgent / allowed if urgent else 1.0,
+        Use.USED: max(1.0, rest / (timing.budget - allowed)),
+    }
+    stretch[Use.STANDBY] = stretch[Use.USED]
+    return {
+        way: it
+        if stretch[it.use] == 1
+        else msgspec.structs.replace(it, every_s=it.every_s * stretch[it.use])
+        for way, it in wanted.items()
+    }
