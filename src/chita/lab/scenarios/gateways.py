@@ -1,0 +1,96 @@
+"""What befalls gateways: killed, cut off, silently broken, drained; and how they share.
+
+The pair that is watched cannot dial each other: whatever passes between them is relayed. Eight
+flows each way, so that some use whichever gateway is hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chita.lab.faults import EngineKilled, Fault, ForwardingBroken, LinkDown, ServerStopped
+from chita.lab.scenarios.bench import Bench, gap_since, plan_of
+from chita.lab.scenarios.figures import Figure, Mark
+from chita.lab.streams import Traffic
+
+NEAR, FAR = "openstack-1", "gcp-2"
+"""Two nodes behind NATs that take a random port for each destination."""
+
+WINDOW_S = 4.0
+"""How long after a fault a recovery is looked for: a longer gap is at least this."""
+
+_FAILOVER = Mark(median_at_most=1.0, worst_at_most=2.0)
+
+
+def engine_killed(bench: Bench, times: int) -> list[Figure]:
+    """Kill the WireGuard engine of the gateway in use."""
+    return [_failover(bench, times, EngineKilled, "longest gap, engine killed", _FAILOVER)]
+
+
+def link_dropped(bench: Bench, times: int) -> list[Figure]:
+    """Pull the cable of the gateway in use."""
+    return [_failover(bench, times, LinkDown, "longest gap, link dropped", _FAILOVER)]
+
+
+def silently_broken(bench: Bench, times: int) -> list[Figure]:
+    """Let the gateway in use answer for itself and forward nothing."""
+    mark = Mark(worst_at_most=2.0)
+    return [_failover(bench, times, ForwardingBroken, "longest gap, not forwarding", mark)]
+
+
+def killed_without_server(bench: Bench, times: int) -> list[Figure]:
+    """Pull the cable of the gateway in use while the API server is stopped."""
+    gaps = []
+    mark = Mark(worst_at_most=2.0)
+    for turn in range(times):
+        bench.broken(ServerStopped())
+        gaps.append(_one_failover(bench, turn, LinkDown))
+        bench.settle()
+    return [Figure(what="longest gap, server stopped", unit="s", values=tuple(gaps), mark=mark)]
+
+
+def _failover(
+    bench: Bench, times: int, fault: Callable[[str], Fault], what: str, mark: Mark
+) -> Figure:
+    gaps = []
+    for turn in range(times):
+        gaps.append(_one_failover(bench, turn, fault))
+        bench.settle()
+    return Figure(what=what, unit="s", values=tuple(gaps), mark=mark)
+
+
+def _one_failover(bench: Bench, turn: int, fault: Callable[[str], Fault]) -> float:
+    """Return the longest gap of any flow when a gateway in use is hit; they take turns."""
+    relays = bench.relays(NEAR, FAR)
+    with Traffic(plan_of(bench.both_ways(NEAR, FAR, flows=8))) as traffic:
+        at_s = bench.broken(fault(relays[turn % len(relays)]))
+        bench.watch(WINDOW_S)
+        results = traffic.stop()
+    return gap_since(results, at_s)
+
+
+def drained(bench: Bench, times: int) -> list[Figure]:
+    """Drain each gateway in use while 100 packets a second pass in each direction."""
+    lost = []
+    for turn in range(times):
+        relays = bench.relays(NEAR, FAR)
+        gateway = relays[turn % len(relays)]
+        with Traffic(plan_of(bench.both_ways(NEAR, FAR, flows=4))) as traffic:
+            bench.chita("fabric", "drain", gateway)
+            try:
+                bench.until(
+                    f"off {gateway}",
+                    lambda gateway=gateway: (  # type: ignore[misc]
+                        gateway not in bench.relays(NEAR, FAR)
+                        and gateway not in bench.relays(FAR, NEAR)
+                    ),
+                )
+                bench.watch(1.0)
+            finally:
+                bench.chita("fabric", "drain", gateway, "--undo")
+            bench.watch(2.0)
+            results = traffic.stop()
+        lost.append(float(results.lost))
+        bench.settle()
+    mark = Mark(worst_at_most=0)
+    return [Figure(what="lost of 8 flows at 100/s", unit="packets", values=tuple(lost), mark=mark)]
