@@ -77,6 +77,21 @@ def test_one_refused_object_does_not_stop_the_others(server: ServerProcess, tmp_
     assert "bad created" not in result.stdout
 
 
+def test_what_has_no_effect_is_a_warning(server: ServerProcess, tmp_path: Path) -> None:
+    """It names file and object; the object is stored, and that is a success."""
+    http = policy("http")
+    http["spec"]["ingress"] = [{"action": "Allow", "http": {"methods": ["GET"]}}]
+    file = write(tmp_path, namespace("shop"), http)
+
+    result = chita(server, "apply", "-f", file)
+
+    assert 0 == result.exit_code
+    assert "networkpolicy/http created" in result.stdout
+    [warning] = result.stderr.splitlines()
+    assert warning.startswith(f"warning: {file}:")
+    assert "networkpolicy/http: spec.ingress[0].http: is not enforced yet" in warning
+
+
 def test_get(server: ServerProcess, tmp_path: Path) -> None:
     """The Calico kind comes first of those with one plural; a namespace is asked for or all are."""
     chita(server, "apply", "-f", write(tmp_path, namespace("shop"), policy("listed")))

@@ -58,6 +58,32 @@ def found_object(server: ServerProcess, namespace: str, kind: str, name: str) ->
     return found
 
 
+HTTP = """
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: http}
+spec:
+  selector: app == 'web'
+  ingress: [{action: Allow, http: {methods: [GET]}}]
+"""
+
+
+def test_warnings_are_shown(server: ServerProcess, namespace: str) -> None:
+    """KEP-1693: on the standard error, of what is stored and not as strong as it looks."""
+    applied = server.kubectl("apply", "-n", namespace, "-f", "-", stdin=HTTP)
+    labelled = server.kubectl(
+        "label", "-n", namespace, "networkpolicies.projectcalico.org", "http", "a=b"
+    )
+    dry = server.kubectl(
+        "apply", "--dry-run=server", "-n", namespace, "-f", "-",
+        stdin=HTTP.replace("name: http", "name: dry"),
+    )  # fmt: skip
+
+    for done in (applied, labelled, dry):
+        assert 0 == done.returncode
+        assert "Warning: spec.ingress[0].http: is not enforced yet" in done.stderr
+
+
 def test_api_resources(server: ServerProcess) -> None:
     """Every kind of the table is discovered, under its short name too."""
     table = server.kubectl_says("api-resources")

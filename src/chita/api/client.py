@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from types import TracebackType
@@ -14,7 +14,9 @@ import msgspec
 
 from chita.api.auth import ApiConfig
 from chita.api.kinds import Resource, resource_of
+from chita.api.warning import texts
 from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
+from chita.telemetry.log import logger
 
 Object = dict[str, Any]
 
@@ -26,6 +28,13 @@ PAGE_SIZE = 500
 
 UNTRUSTED = "Untrusted"
 """Reason of an ApiError: the server's certificate is not of our CA; waiting mends nothing."""
+
+_LOG = logger("api")
+
+
+def _logged(text: str) -> None:
+    _LOG.warning("the server warns", text=text)
+
 
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -64,9 +73,17 @@ class WatchEvent(msgspec.Struct, frozen=True):
 class ApiClient:
     """A session with one API server. Use it as an async context manager, in one event loop."""
 
-    def __init__(self, config: ApiConfig, *, timeout_s: float = 15.0) -> None:
+    def __init__(
+        self,
+        config: ApiConfig,
+        *,
+        timeout_s: float = 15.0,
+        on_warning: Callable[[str], None] = _logged,
+    ) -> None:
+        """Take what is told each warning of the server about what was written."""
         self.config = config
         """Whom it talks to, and as whom."""
+        self._on_warning = on_warning
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
@@ -271,10 +288,13 @@ class ApiClient:
                 timeout=self._timeout,
             ) as response:
                 content = await response.read()
+                warnings = texts(response.headers.getall("Warning", []))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _no_answer(what, error) from error
         if response.status >= 300:
             raise _refusal(what, response.status, content)
+        for warning in warnings:
+            self._on_warning(warning)
         try:
             decoded: Object = msgspec.json.decode(content, type=dict)
         except msgspec.DecodeError as error:

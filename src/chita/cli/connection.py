@@ -31,8 +31,19 @@ def kubeconfig_option(command: _Command) -> _Command:
     )(command)
 
 
-def connected(kubeconfig: Path | None, act: Callable[[ApiClient], Awaitable[_T]]) -> _T:
+def print_warning(text: str) -> None:
+    """Print what the server wants the user to know."""
+    click.echo(f"warning: {text}", err=True)
+
+
+def connected(
+    kubeconfig: Path | None,
+    act: Callable[[ApiClient], Awaitable[_T]],
+    on_warning: Callable[[str], None] = print_warning,
+) -> _T:
     """Return what *act* returns, given a client of the cluster.
+
+    The server's warnings go to *on_warning* as they come.
 
     Raises:
         InputError: nothing says which cluster.
@@ -42,7 +53,7 @@ def connected(kubeconfig: Path | None, act: Callable[[ApiClient], Awaitable[_T]]
         raise InputError("which cluster? give --kubeconfig, set KUBECONFIG, or: chita lab up")
 
     async def run() -> _T:
-        async with ApiClient(read_kubeconfig(path)) as client:
+        async with ApiClient(read_kubeconfig(path), on_warning=on_warning) as client:
             return await act(client)
 
     return asyncio.run(run())

@@ -17,6 +17,7 @@ from chita.api.auth import ApiConfig
 from chita.errors import EngineError, InputError
 from chita.model.kinds import known_kind
 from chita.model.validate.objects import validate
+from chita.model.validate.warnings import warnings
 from chita.server import pki
 from chita.server.app import MAX_BODY_BYTES, App
 from chita.server.expiry import expire_events
@@ -94,7 +95,9 @@ async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> N
         joining = Joining(registry, authority)
         if settings.join_token is not None:
             await joining.add_token(settings.join_token, None)
-        runner = await _listen(App(Rest(registry), joining), sockets, _tls(settings, authority))
+        runner = await _listen(
+            App(Rest(registry, warnings), joining), sockets, _tls(settings, authority)
+        )
         _write_kubeconfig(settings, authority, sockets[0])
         log.info("server ready", addresses=[_url(s) for s in sockets], revision=store.revision)
         async with asyncio.TaskGroup() as tasks:

@@ -10,12 +10,20 @@ import msgspec
 from aiohttp import web
 
 from chita.errors import ExpiredError
-from chita.server import authorization, patching, protobuf, representation, status, watching
+from chita.server import (
+    authorization,
+    patching,
+    protobuf,
+    representation,
+    status,
+    warning,
+    watching,
+)
 from chita.server.apply import Apply, Force
 from chita.server.ownership import Operation
 from chita.server.registry import Options, Preconditions
 from chita.server.representation import Include, View
-from chita.server.request import Target, Verb, is_true, number, target
+from chita.server.request import Part, Target, Verb, is_true, number, target
 from chita.server.selectors import parse_filter
 from chita.server.watching import WatchRequest
 from chita.store.store import Key
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from chita.server.registry import Registry
     from chita.server.selectors import Filter
     from chita.server.users import User
+    from chita.server.warning import Warn
     from chita.store.store import Object, Stored
 
 JSON = "application/json"
@@ -43,8 +52,9 @@ class Continue(msgspec.Struct, frozen=True):
 class Rest:
     """Answers the requests below ``/api`` and ``/apis`` that are about objects."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, warn: Warn) -> None:
         self._registry = registry
+        self._warn = warn
 
     async def answer(  # noqa: PLR0911 - one return per verb
         self, request: web.BaseRequest, user: User
@@ -157,7 +167,7 @@ class Rest:
         stored = await self._registry.create(
             asked.kind, asked.namespace, await _body(request), _options(request, asked, user)
         )
-        return _json(representation.one(view, stored), 201)
+        return self._written(asked, view, stored, 201)
 
     async def _change(
         self, request: web.BaseRequest, asked: Target, view: View, user: User
@@ -167,11 +177,11 @@ class Rest:
         if asked.verb is Verb.UPDATE:
             body = await _body(request)
             stored = await self._registry.change(kind, namespace, name, lambda _: body, options)
-            return _json(representation.one(view, stored))
+            return self._written(asked, view, stored)
         patch = patching.read(kind, request.content_type, await request.read())
         if not isinstance(patch, patching.ApplyPatch):
             stored = await self._registry.change(kind, namespace, name, patch.applied, options)
-            return _json(representation.one(view, stored))
+            return self._written(asked, view, stored)
         if not request.query.get("fieldManager"):
             raise status.bad_request("PatchOptions: fieldManager is required for apply patch")
         apply = Apply(
@@ -183,7 +193,14 @@ class Rest:
         )
         options = msgspec.structs.replace(options, operation=Operation.APPLY)
         stored, is_new = await self._registry.apply(namespace, name, apply, options)
-        return _json(representation.one(view, stored), 201 if is_new else 200)
+        return self._written(asked, view, stored, 201 if is_new else 200)
+
+    def _written(self, asked: Target, view: View, stored: Stored, code: int = 200) -> web.Response:
+        """Answer with what was stored, and with what its writer should know of it."""
+        answer = _json(representation.one(view, stored), code)
+        if asked.part is Part.OBJECT:
+            answer.headers.extend(warning.headers(self._warn(stored.object)))
+        return answer
 
     async def _delete(
         self, request: web.BaseRequest, asked: Target, view: View, user: User

@@ -23,7 +23,8 @@ FIELD_MANAGER = "chita"
 def apply(filenames: Sequence[str], kubeconfig: Path | None) -> None:
     r"""Create or change the objects of FILEs, by server-side apply; leave all else alone.
 
-    One object that is refused does not stop the others. Exits 1 when one was.
+    One object that is refused does not stop the others. What is stored and has no effect, or
+    another than written, is a warning. Exits 1 when an object was refused.
 
     \b
     Example:
@@ -33,18 +34,24 @@ def apply(filenames: Sequence[str], kubeconfig: Path | None) -> None:
     for problem in documents.problems:
         click.echo(f"error: {problem}", err=True)
 
+    warnings: list[str] = []
+
     async def put(client: ApiClient) -> int:
         refused = 0
         for entry in documents.entries:
             what = f"{entry.kind.lower()}/{entry.name}"
+            warnings.clear()
             try:
-                click.echo(f"{what} {await _applied(client, entry.raw)}")
+                done = await _applied(client, entry.raw)
+                for warning in warnings:
+                    click.echo(f"warning: {entry.source}: {what}: {warning}", err=True)
+                click.echo(f"{what} {done}")
             except ChitaError as error:
                 refused += 1
                 click.echo(f"error: {entry.source}: {what}: {error}", err=True)
         return refused
 
-    refused = connected(kubeconfig, put)
+    refused = connected(kubeconfig, put, warnings.append)
     sys.exit(1 if refused or documents.problems else 0)
 
 
@@ -72,7 +79,7 @@ async def _applied(client: ApiClient, obj: Object) -> str:
 
 
 def _content(obj: Object) -> Object:
-    """Return *obj* without the server's notes on who wrote it when."""
+    """Return *obj* without the server's notes on who wrote it when, and without its status."""
     notes = ("resourceVersion", "managedFields")
     metadata = {key: value for key, value in obj["metadata"].items() if key not in notes}
-    return {**obj, "metadata": metadata}
+    return {**obj, "metadata": metadata, "status": None}
