@@ -126,6 +126,7 @@ class Reconciler:
             batch = await self.queue.get()
             # Not in one line: `+=` reads the list before it awaits, and a sync takes it meanwhile.
             self._pending += self._view.absorb(batch)
+            del batch
             while not self.queue.empty():
                 self._pending += self._view.absorb(self.queue.get_nowait())
             self._wake.set()

@@ -35,3 +35,4 @@ async def _feed(client: ApiClient, resource: Resource, queue: asyncio.Queue[Batc
                 _LOG.warning("watch interrupted", resource=resource.plural, reason=batch.reason)
             was_interrupted = isinstance(batch, Interrupted)
             await queue.put(batch)
+            del batch  # or the last page of its list stays as long as nothing happens

@@ -103,6 +103,7 @@ async def follow(client: ApiClient, resource: Resource) -> AsyncGenerator[Batch,
             async with aclosing(reading.batches()) as batches:
                 async for batch in batches:
                     yield batch
+                    del batch
             has_failed = False  # the server ends each watch after a while
         except ExpiredError:
             reading.version, has_failed = "", False
@@ -146,6 +147,7 @@ class _Reading:
                         self.version, self.is_known = page.resource_version, True
                     yield Listed(self._resource, page.items, part)
                     part = Part.MIDDLE
+                    del page  # or the last one stays as long as nothing happens
         async with self._client.watch(self._resource, self.version) as events:
             if self._is_interrupted:
                 yield Resumed(self._resource)

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import chain
 
 from chita.compute.classes import LabelClass
 from chita.compute.endpoints import OtherPeer, Peer
 from chita.desired.policy import AddressSet, PortMember, PortSet
-from chita.model.net import Address, collapse
+from chita.model.net import Cidr, collapse
 from chita.model.policy import ServiceRef
 from chita.model.service import EndpointSlice
+
+FEW = 8
+"""Members of a class whose addresses are not kept together, for the next set that it is in."""
+
+_NO_NETWORKS = frozenset[Cidr]()
 
 
 def address_set(classes: Iterable[LabelClass[Peer]]) -> AddressSet:
     """Return the addresses of the members of *classes*; an address that several have is one."""
-    parts = [_addresses(each) for each in classes]
-    if len(parts) == 1:
-        return parts[0]
-    networks = [net for part in parts if part.networks for net in part.networks]
+    members: list[Peer] = []
+    large: list[AddressSet] = []
+    for each in classes:
+        if len(each.members) > FEW:
+            large.append(_made(each))
+        else:
+            members += each.members.values()
+    few = _addresses(members)
+    if not large:
+        return few
+    networks = [net for each in (few, *large) for net in each.networks]
     return AddressSet(
-        addresses=frozenset[Address]().union(*[part.addresses for part in parts]),
-        networks=frozenset(collapse(networks)) if networks else frozenset(),
+        addresses=few.addresses.union(*[each.addresses for each in large]),
+        networks=frozenset(collapse(networks)) if networks else _NO_NETWORKS,
     )
 
 
-def _addresses(each: LabelClass[Peer]) -> AddressSet:
+def _made(each: LabelClass[Peer]) -> AddressSet:
     """Return the addresses of one class, made once for all the sets that it is in."""
-    if isinstance(each.made, AddressSet):
-        return each.made
-    members = each.members.values()
+    if not isinstance(each.made, AddressSet):
+        each.made = _addresses(each.members.values())
+    return each.made
+
+
+def _addresses(members: Collection[Peer]) -> AddressSet:
     others = [member for member in members if type(member) is OtherPeer]
     networks = [net for member in others for net in member.networks]
-    each.made = made = AddressSet(
+    return AddressSet(
         addresses=frozenset(chain.from_iterable([member.addresses for member in members])),
-        networks=frozenset(collapse(networks)) if networks else frozenset(),
+        networks=frozenset(collapse(networks)) if networks else _NO_NETWORKS,
     )
-    return made
 
 
 def port_set(classes: Iterable[LabelClass[Peer]], protocol: int | None, name: str) -> PortSet:

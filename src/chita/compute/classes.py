@@ -9,9 +9,10 @@ the selector cannot do without.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
-from chita.model.labels import Labels, inherit
+from chita.model.labels import Labels
 from chita.model.selector import Restriction, Selector, compile_selector, restrictions
 
 
@@ -29,15 +30,19 @@ class Labelled(Protocol):
 
 T = TypeVar("T", bound=Labelled)
 
-Identity = tuple[frozenset[tuple[str, str]], tuple[str, ...]]
-"""Own labels on the mentioned keys, and profiles: equal for members of one class."""
+Identity = tuple[tuple[str, ...], tuple[str, ...]]
+"""What is equal for members of one class: own labels on the mentioned keys, and profiles.
+
+Of labels key and value in turn, in the order of keys: a third of what a frozenset of pairs takes,
+and a cluster may have as many classes as pods.
+"""
 
 
 class LabelClass(Generic[T]):
     """Members with equal effective labels, as far as selectors look.
 
     Attributes:
-        labels: what selectors see; never changed in place.
+        labels: what selectors see, on the mentioned keys; never changed in place.
         members: by their keys.
         identity: what its members have in common; of several, the first one's.
         made: what was made of the members, for whoever asks again; None once they are others.
@@ -54,17 +59,25 @@ class LabelClass(Generic[T]):
 
 def identity(member: Labelled, keys: Collection[str]) -> Identity:
     """Return what decides the class of *member* when selectors mention *keys*."""
-    own = frozenset([pair for pair in member.labels.items() if pair[0] in keys])
-    return own, member.profiles
+    own = sorted([pair for pair in member.labels.items() if pair[0] in keys])
+    return tuple(chain.from_iterable(own)), member.profiles
 
 
-def effective_labels(of: Identity, applied: Mapping[str, Labels]) -> dict[str, str]:
-    """Return own labels over those that the profiles in *applied* give; a missing one gives none.
+def seen_labels(
+    of: Identity, keys: Collection[str], applied: Mapping[str, Labels]
+) -> dict[str, str]:
+    """Return own labels over those that the profiles in *applied* give, on *keys*.
 
-    v3 Profile, ``labelsToApply``: the endpoint's own labels win.
+    v3 Profile, ``labelsToApply``: the endpoint's own labels win, then earlier profiles. A profile
+    that is missing gives none.
     """
     own, profiles = of
-    return inherit(dict(own), [applied[name] for name in profiles if name in applied])
+    seen = dict(zip(own[::2], own[1::2], strict=True))
+    for name in profiles:
+        for key, value in applied.get(name, {}).items():
+            if key in keys:
+                seen.setdefault(key, value)
+    return seen
 
 
 def classify(
@@ -80,7 +93,7 @@ def classify(
         its = identity(member, keys)
         found = by_identity.get(its)
         if found is None:
-            seen = {k: v for k, v in effective_labels(its, applied).items() if k in keys}
+            seen = seen_labels(its, keys, applied)
             found = by_labels.setdefault(frozenset(seen.items()), LabelClass(its, seen))
             by_identity[its] = found
         found.members[key] = member

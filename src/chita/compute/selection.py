@@ -9,7 +9,7 @@ changes no selection.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Generic
 
 import msgspec
@@ -19,8 +19,8 @@ from chita.compute.classes import (
     Identity,
     LabelClass,
     T,
-    effective_labels,
     identity,
+    seen_labels,
     sharpest,
 )
 from chita.compute.wanted import Pair, WantedPairs
@@ -139,10 +139,8 @@ class Selection(Generic[T]):
         old, new = self._applied.pop(name, {}), labels or {}
         if labels is not None:
             self._applied[name] = labels
-        changed = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
-        if changed:
-            for each in self._by_profile.get(name, ()):
-                self._relabel(each, changed)
+        keys = self._keys.intersection(old.keys() | new.keys())
+        self._relabel_all(name, [key for key in keys if old.get(key) != new.get(key)])
 
     def mention(self, keys: frozenset[str]) -> None:
         """Split classes so that selectors can tell members apart by *keys* too.
@@ -158,6 +156,8 @@ class Selection(Generic[T]):
         for key, member in members:
             if not new.isdisjoint(member.labels):
                 self.put_member(key, member)
+        for name, labels in self._applied.items():
+            self._relabel_all(name, new.intersection(labels))
 
     def put_selector(self, name: str, selector: Selector) -> None:
         """*name* stands for *selector* now."""
@@ -204,7 +204,7 @@ class Selection(Generic[T]):
             self._changed_selectors.add(name)
 
     def _new_class(self, its: Identity) -> LabelClass[T]:
-        new: LabelClass[T] = LabelClass(its, effective_labels(its, self._applied))
+        new: LabelClass[T] = LabelClass(its, seen_labels(its, self._keys, self._applied))
         self._classes[its] = new
         for profile in its[1]:
             self._by_profile.setdefault(profile, {})[new] = None
@@ -216,13 +216,19 @@ class Selection(Generic[T]):
                 self._select(name, entry, new)
         return new
 
+    def _relabel_all(self, profile: str, suspects: Collection[str]) -> None:
+        """Make all classes that have *profile* right; what it gives is new under *suspects*."""
+        if suspects:
+            for each in self._by_profile.get(profile, ()):
+                self._relabel(each, suspects)
+
     def _relabel(self, each: LabelClass[T], suspects: Iterable[str]) -> None:
         """Make the labels and the selection of *each* right; only *suspects* may be others."""
         new = dict(each.labels)
         changed = [key for key in suspects if self._inherit(each, key, new)]
-        self._index.relabel(each, new, changed)
-        if self._keys.isdisjoint(changed):
+        if not changed:
             return
+        self._index.relabel(each, new, changed)
         selected, entries = self._selectors_of[each], self._entries
         for name in list(selected):
             entry = entries[name]
@@ -231,7 +237,7 @@ class Selection(Generic[T]):
                 selected.discard(name)
                 self._changed_classes.add(each)
                 self._changed_selectors.add(name)
-        for key in self._keys.intersection(changed):
+        for key in changed:
             for name in self._mentioning[key].worth_trying(new):
                 if name not in selected and entries[name].predicate(new):
                     self._select(name, entries[name], each)
@@ -240,7 +246,7 @@ class Selection(Generic[T]):
         """Put what *each* inherits under *key* into *labels*; return whether that is another."""
         own, profiles = each.identity
         held = labels.pop(key, None)
-        if held is not None and (key, held) in own:
+        if held is not None and key in own[::2]:
             labels[key] = held
             return False
         for name in profiles:

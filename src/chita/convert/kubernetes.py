@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from sys import intern
 
 from chita.convert.fields import Field, Metadata
 from chita.convert.rules import allow_all
@@ -48,11 +50,11 @@ def pod(obj: Field) -> WorkloadEndpoint | None:
     """
     metadata = Metadata(obj)
     namespace, spec, status = metadata.in_namespace, obj["spec"], obj["status"]
-    node = spec["nodeName"].text()
+    node = intern(spec["nodeName"].text())
     if not node or spec["hostNetwork"].flag() or status["phase"].text() in FINISHED_PHASES:
         return None
     account = spec["serviceAccountName"].text() or spec["serviceAccount"].text()
-    account = account or DEFAULT_SERVICE_ACCOUNT
+    account = intern(account or DEFAULT_SERVICE_ACCOUNT)
     return WorkloadEndpoint(
         namespace=namespace,
         name=metadata.name,
@@ -60,9 +62,15 @@ def pod(obj: Field) -> WorkloadEndpoint | None:
         interface=interface_name(namespace, metadata.name),
         labels=pod_labels(metadata.labels, namespace, account),
         addresses=pod_addresses(obj),
-        profiles=(namespace_profile(namespace), service_account_profile(namespace, account)),
+        profiles=_pod_profiles(namespace, account),
         ports=named_ports(spec),
     )
+
+
+@lru_cache(maxsize=4096)
+def _pod_profiles(namespace: str, account: str) -> tuple[str, str]:
+    """Return the profiles of a pod; all pods of an account have one tuple."""
+    return namespace_profile(namespace), service_account_profile(namespace, account)
 
 
 def pod_labels(own: Mapping[str, str], namespace: str, account: str) -> dict[str, str]:

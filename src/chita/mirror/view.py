@@ -8,16 +8,18 @@ what is allowed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any
 
 import msgspec
 
-from chita.api.kinds import Resource
+from chita.api.kinds import CORE, RESOURCES, Resource
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Part, Resumed
-from chita.convert.entities import SETTINGS_KINDS, Key, changes, group_kind, keys
+from chita.convert.entities import SETTINGS_KINDS, Key, conversion, group_kind
 from chita.convert.fabric import settings
-from chita.model.cluster import Change, Put, Remove
+from chita.model.cluster import Change, Entity, Put, Remove
 from chita.model.endpoint import WorkloadEndpoint
+from chita.model.problem import Problem
 from chita.model.settings import Settings
 
 Object = Mapping[str, Any]
@@ -29,14 +31,17 @@ ObjectId = tuple[str, str, str]
 _KEPT = SETTINGS_KINDS | {("", "Namespace"), ("projectcalico.org", "IPReservation")}
 """Kinds whose objects are kept whole: few, and their annotations or specs are read as they are."""
 
+_KEYED_BY_CONTENT = frozenset({"IPAMBlock", "WorkloadEndpoint"})
+"""Kinds of which two objects can stand for one entity; any other's key is made of its name."""
 
-class _Known(msgspec.Struct, frozen=True):
+
+class _Known(msgspec.Struct, frozen=True, gc=False):
     """What is kept of an object: not the object, of which a large cluster has many."""
 
-    version: tuple[str, str]
-    """Its uid and resourceVersion."""
-    keys: tuple[Key, ...]
-    """Types and keys of the entities it stands for."""
+    version: int
+    """Hash of its uid and resourceVersion, which are texts of a hundred bytes."""
+    entity: Entity | None
+    """What it means, which the cluster has too; None: nothing, or a part of the settings."""
     object: Object | None
     """Itself, where it is needed again: see `_KEPT`, and pods of this node."""
 
@@ -47,15 +52,17 @@ class ClusterView:
     def __init__(self, node: str, resources: Iterable[Resource]) -> None:
         self._node = node
         self._waiting = set(resources)
-        self._listing: dict[Resource, set[ObjectId]] = {}
-        """What the parts of a list that is under way have had."""
-        self._known: dict[Resource, dict[ObjectId, _Known]] = {}
-        self._claims: dict[Key, ObjectId] = {}
-        """Which object an entity comes from."""
+        self._listing: dict[Resource, set[str]] = {}
+        """What the parts of a list that is under way have had, by `_path`."""
+        self._known: dict[Resource, dict[str, _Known]] = {
+            resource: {} for resource in RESOURCES.values()
+        }
+        """What is there, by `_path`."""
+        self._claims: dict[Key, str] = {}
+        """Which object an entity comes from, of kinds `_KEYED_BY_CONTENT`."""
         self._seen: dict[Resource, int] = {}
         self._attached: dict[str, WorkloadEndpoint] = {}
         self._detached: set[str] = set()
-        self._workloads: dict[str, WorkloadEndpoint] = {}
         self.problems: dict[ObjectId, str] = {}
         """Objects of which something means nothing, and why."""
         self.interrupted: dict[str, str] = {}
@@ -76,7 +83,7 @@ class ClusterView:
                 return self._put(resource, obj)
             case Deleted(resource, obj):
                 self._pass(resource, obj)
-                return self._remove(resource, object_id(resource, obj))
+                return self._remove(resource, _path(obj))
             case Interrupted(resource, reason):
                 self.interrupted[_interruption(resource)] = reason
                 return []
@@ -97,18 +104,19 @@ class ClusterView:
 
     def object(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """Return an object of a kind that is kept whole, as last seen."""
-        identity = (f"{resource.api_version}/{resource.kind}", namespace, name)
-        known = self._known.get(resource, {}).get(identity)
+        known = self._known[resource].get(f"{namespace}/{name}")
         return known.object if known is not None else None
 
     def objects(self, resource: Resource) -> list[Object]:
         """Return all objects of a kind that is kept whole."""
-        known = self._known.get(resource, {}).values()
+        known = self._known[resource].values()
         return [each.object for each in known if each.object is not None]
 
     def workload(self, key: str) -> WorkloadEndpoint | None:
         """Return what the API says of a workload, without what this node knows better."""
-        return self._workloads.get(key)
+        known = self._known[CORE["Pod"]].get(key)
+        entity = known.entity if known is not None else None
+        return entity if isinstance(entity, WorkloadEndpoint) else None
 
     def attach(self, endpoint: WorkloadEndpoint) -> list[Change]:
         """Return the changes when a pod's interface is made on this node.
@@ -118,7 +126,7 @@ class ClusterView:
         """
         self._attached[endpoint.key] = endpoint
         self._detached.discard(endpoint.key)
-        known = self._workloads.get(endpoint.key)
+        known = self.workload(endpoint.key)
         return [Put(endpoint if known is None else self._as_here(known))]
 
     def detach(self, key: str) -> list[Change]:
@@ -129,7 +137,7 @@ class ClusterView:
         """
         if self._attached.pop(key, None) is None:
             return []
-        known = self._workloads.get(key)
+        known = self.workload(key)
         if known is None:
             return [Remove(WorkloadEndpoint, key)]
         self._detached.add(key)
@@ -141,15 +149,14 @@ class ClusterView:
         here = self._listing[resource]
         found: list[Change] = []
         for item in items:
-            here.add(object_id(resource, item))
+            here.add(_path(item))
             self._pass(resource, item)
             found += self._put(resource, item)
         if part.ends:
             self._waiting.discard(resource)
             self.interrupted.pop(_interruption(resource), None)
-            gone = self._known.setdefault(resource, {}).keys() - self._listing.pop(resource)
-            for identity in gone:
-                found += self._remove(resource, identity)
+            for path in self._known[resource].keys() - self._listing.pop(resource):
+                found += self._remove(resource, path)
         return found
 
     def _pass(self, resource: Resource, obj: Object) -> None:
@@ -159,51 +166,53 @@ class ClusterView:
             self._seen[resource] = max(self._seen.get(resource, 0), int(version))
 
     def _put(self, resource: Resource, obj: Object) -> list[Change]:
-        identity = object_id(resource, obj)
-        known = self._known.setdefault(resource, {})
-        before = known.get(identity)
+        path, version = _path(obj), hash(_version(obj))
+        known = self._known[resource]
+        before = known.get(path)
         # What a list or a resumed watch repeats was converted already.
-        if before is not None and before.version == _version(obj):
+        if before is not None and before.version == version:
             return []
-        found, problems = changes(obj)
-        stands_for = tuple(keys(obj))
-        known[identity] = _Known(_version(obj), stands_for, obj if self._keeps(obj) else None)
-        self._note(identity, [f"{problem.field}: {problem.message}" for problem in problems])
+        converted = conversion(obj)
+        self._note(object_id(resource, obj), converted.problems)
+        kept = obj if self._keeps(obj) else None
         if group_kind(obj) in SETTINGS_KINDS:
+            known[path] = _Known(version, None, kept)
             return self._settings()
-        # What it stood for under another key: a block whose network was changed.
-        others = [key for key in (before.keys if before else ()) if key not in stands_for]
-        made = self._released(identity, others)
-        for change in found:
-            match change:
-                case Put(entity):
-                    self._claims[type(entity), entity.key] = identity
-                    made.append(self._ours(change))
-                case Remove(type_, key):
-                    made += self._released(identity, [(type_, key)])
+        entity = next(iter(converted.entities), None)
+        known[path] = _Known(version, entity, kept)
+        made: list[Change] = []
+        old = before.entity if before is not None else None
+        # What it means no longer, or under another key: a block whose network was changed.
+        if old is not None and (entity is None or entity.key != old.key):
+            made += self._released(resource, path, old)
+        if entity is not None:
+            if resource.kind in _KEYED_BY_CONTENT:
+                self._claims[type(entity), entity.key] = path
+            made.append(self._ours(Put(entity)))
         return made
 
-    def _remove(self, resource: Resource, identity: ObjectId) -> list[Change]:
-        known = self._known.get(resource, {}).pop(identity, None)
-        self.problems.pop(identity, None)
+    def _remove(self, resource: Resource, path: str) -> list[Change]:
+        known = self._known[resource].pop(path, None)
+        namespace, _, name = path.rpartition("/")
+        self.problems.pop((_kind(resource), namespace, name), None)
         if known is None:
             return []
         if known.object is not None and group_kind(known.object) in SETTINGS_KINDS:
             return self._settings()
-        return self._released(identity, known.keys)
+        return [] if known.entity is None else self._released(resource, path, known.entity)
 
-    def _released(self, identity: ObjectId, keys: Iterable[Key]) -> list[Change]:
-        """Return what removes the entities under *keys*, unless another object stands for them now.
+    def _released(self, resource: Resource, path: str, entity: Entity) -> list[Change]:
+        """Return what removes *entity*, unless another object stands for it now.
 
         An object made again under another name (a workload that moved to another node) may be seen
         before the old one is missed.
         """
-        released: list[Change] = []
-        for key in keys:
-            if self._claims.get(key, identity) == identity:
-                self._claims.pop(key, None)
-                released.append(self._ours(Remove(*key)))
-        return released
+        key = type(entity), entity.key
+        if resource.kind in _KEYED_BY_CONTENT:
+            if self._claims[key] != path:
+                return []
+            del self._claims[key]
+        return [self._ours(Remove(*key))]
 
     def _keeps(self, obj: Object) -> bool:
         which = group_kind(obj)
@@ -223,9 +232,10 @@ class ClusterView:
         ]
         return [Put(settings(objects)[0]) if objects else Remove(Settings, "default")]
 
-    def _note(self, identity: ObjectId, problems: list[str]) -> None:
+    def _note(self, identity: ObjectId, problems: Iterable[Problem]) -> None:
         if problems:
-            self.problems[identity] = "; ".join(problems)
+            texts = [f"{problem.field}: {problem.message}" for problem in problems]
+            self.problems[identity] = "; ".join(texts)
         else:
             self.problems.pop(identity, None)
 
@@ -233,10 +243,8 @@ class ClusterView:
         """Return *change*, with what this node itself knows better of its own pods."""
         match change:
             case Put(WorkloadEndpoint() as endpoint):
-                self._workloads[endpoint.key] = endpoint
                 return Put(self._as_here(endpoint))
             case Remove(type_, key) if type_ is WorkloadEndpoint:
-                self._workloads.pop(key, None)
                 self._detached.discard(key)
                 # The interface is there until the runtime calls DEL, so its policy stays.
                 if key in self._attached:
@@ -260,8 +268,20 @@ class ClusterView:
 def object_id(resource: Resource, obj: Object) -> ObjectId:
     """Return what names *obj* among all objects."""
     metadata = obj["metadata"]
-    kind = f"{resource.api_version}/{resource.kind}"
-    return kind, str(metadata.get("namespace", "")), str(metadata["name"])
+    return _kind(resource), str(metadata.get("namespace", "")), str(metadata["name"])
+
+
+def _kind(resource: Resource) -> str:
+    return f"{resource.api_version}/{resource.kind}"
+
+
+def _path(obj: Object) -> str:
+    """Return what names *obj* among those of its kind: ``namespace/name``, or ``/name``.
+
+    Interned: it is the key of most entities too.
+    """
+    metadata = obj["metadata"]
+    return intern(f"{metadata.get('namespace', '')}/{metadata['name']}")
 
 
 def _interruption(resource: Resource) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from sys import intern
 
 import msgspec
 
@@ -39,8 +40,8 @@ class WorkloadEndpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> str:
-        """``namespace/name``."""
-        return f"{self.namespace}/{self.name}"
+        """``namespace/name``; interned, since many collections have it."""
+        return intern(f"{self.namespace}/{self.name}")
 
 
 class HostEndpoint(msgspec.Struct, frozen=True, kw_only=True):

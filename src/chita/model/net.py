@@ -24,7 +24,7 @@ _AF: dict[int, int] = {4: socket.AF_INET, 6: socket.AF_INET6}
 class Address:
     """An IPv4 or IPv6 address without zone. Hashable, ordered by family, then by value."""
 
-    __slots__ = ("_hash", "family", "value")
+    __slots__ = ("family", "value")
 
     family: Family
     value: int
@@ -34,7 +34,6 @@ class Address:
             raise ParseError(f"{value} is not an IPv{family} address")
         self.family = family
         self.value = value
-        self._hash = hash((family, value))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -74,7 +73,7 @@ class Address:
         )
 
     def __hash__(self) -> int:
-        return self._hash
+        return self.value  # Python reduces what is too large (data model, object.__hash__)
 
     def __lt__(self, other: Address) -> bool:
         return (self.family, self.value) < (other.family, other.value)
