@@ -27,6 +27,8 @@ WIREGUARD_PORTS = "51820-52819"
 """Where tunnels listen: 51820, or 51820 + a hash mod 1000 behind a NAT."""
 
 KUBELET_PORT = 10250
+RELAY_PORT = 443
+"""Where gateways take tunnels in TCP from networks that let no UDP out."""
 
 _PRIVATE = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16"
 """What no router on the internet knows a way to (RFC 1918, RFC 6598, RFC 3927)."""
@@ -207,7 +209,7 @@ def _forward_chain(cloud: Cloud) -> Iterator[str]:
     yield '  iifname "br0" oifname "wan0" meta l4proto { tcp, udp, icmp, ipv6-icmp } accept'
     yield '  iifname "br0" oifname "br0" accept'
     yield f"  ct status dnat udp dport {WIREGUARD_PORTS} counter accept"
-    yield f"  ct status dnat tcp dport {KUBELET_PORT} counter accept"
+    yield f"  ct status dnat tcp dport {{ {RELAY_PORT}, {KUBELET_PORT} }} counter accept"
     yield "  ct status dnat meta l4proto { icmp, ipv6-icmp } counter accept"
     yield "  counter drop"
     yield "}"

@@ -40,6 +40,9 @@ _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = (
 _TIMESPEC = struct.Struct("=qq")
 _BUFFER_BYTES = 4 << 20
 _CHUNK = b"\0" * 65536
+_PORTIONS = 100
+"""How often a second a transfer with a rate sends."""
+
 _QUIET_S, _DRAIN_S = 0.2, 1.0
 """What is under way has arrived when nothing came for so long; waited for at most so long."""
 
@@ -107,10 +110,12 @@ class _Flow:
 
 
 class _Pipe:
-    """One TCP connection that is kept full."""
+    """One TCP connection, kept full or offered so much a second."""
 
     def __init__(self, transfer: Transfer) -> None:
         self.transfer = transfer
+        rate = transfer.bits_per_second
+        self._portion = _CHUNK if rate is None else b"\0" * max(1, int(rate / 8 / _PORTIONS))
         self.received = 0
         self.first_s = self.last_s = 0.0
         self.stall_s, self.stall_at_s = 0.0, 0.0
@@ -137,9 +142,9 @@ class _Pipe:
         self.receiver.setblocking(False)
 
     def write(self) -> None:
-        """Fill the sender's buffer."""
+        """Offer a portion; a full buffer takes none or a part of it."""
         try:
-            self.sender.send(_CHUNK)
+            self.sender.send(self._portion)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -208,17 +213,23 @@ class _Loop:
         self._poll = select.epoll()
         self._readers = {flow.receiver.fileno(): flow.receive for flow in flows}
         self._readers |= {pipe.receiver.fileno(): pipe.read for pipe in pipes}
-        self._writers = {pipe.sender.fileno(): pipe.write for pipe in pipes}
+        full = [pipe for pipe in pipes if pipe.transfer.bits_per_second is None]
+        self._writers = {pipe.sender.fileno(): pipe.write for pipe in full}
         for descriptor in self._readers:
             self._poll.register(descriptor, select.EPOLLIN)
         for descriptor in self._writers:
             self._poll.register(descriptor, select.EPOLLOUT)
         self._poll.register(0, select.EPOLLIN)
+        paced = [pipe for pipe in pipes if pipe.transfer.bits_per_second is not None]
+        self._senders = [
+            *((flow.send, 1 / flow.stream.per_second) for flow in flows),
+            *((pipe.write, 1 / _PORTIONS) for pipe in paced),
+        ]
         started = time.monotonic()
         # Not all at once: spread over one interval.
         self._due = [
-            (started + number / len(flows) / flow.stream.per_second, number)
-            for number, flow in enumerate(flows)
+            (started + number / len(self._senders) * interval_s, number)
+            for number, (_, interval_s) in enumerate(self._senders)
         ]
         heapq.heapify(self._due)
 
@@ -256,11 +267,10 @@ class _Loop:
     def _send(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:
             due, number = self._due[0]
-            flow = self._flows[number]
-            flow.send()
+            send, interval_s = self._senders[number]
+            send()
             # After a pause the rate goes on; what was missed is not sent in a burst.
-            after = max(due, now - 1 / flow.stream.per_second) + 1 / flow.stream.per_second
-            heapq.heapreplace(self._due, (after, number))
+            heapq.heapreplace(self._due, (max(due, now - interval_s) + interval_s, number))
 
     def _serve(self, timeout_s: float) -> bool:
         """Take what is there; return whether the input has ended."""

@@ -39,13 +39,15 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """A TCP connection that is kept full in one direction."""
+    """A TCP connection that carries data in one direction."""
 
     name: str
     source_namespace: str
     destination_namespace: str
     destination: str
     port: int
+    bits_per_second: float | None = None
+    """How much is offered; None: as much as it takes."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

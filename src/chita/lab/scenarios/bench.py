@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -15,13 +16,14 @@ from typing import Any
 
 import msgspec
 
+from chita.api.kinds import resource_of
 from chita.errors import ChitaError, EngineError
 from chita.lab.attach import attached_pods, pod_key
 from chita.lab.cluster import Lab
 from chita.lab.faults import Fault
 from chita.lab.faulty import break_lab, heal_lab
 from chita.lab.layout import Layout
-from chita.lab.netns import netns_path
+from chita.lab.netns import netns_path, run_in
 from chita.lab.streams import Plan, Results, Stream, Transfer
 from chita.lab.world import DEFAULT_WORLD, read_world
 from chita.model.net import Address
@@ -46,6 +48,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """Path of its network namespace."""
     addresses: dict[int, Address]
     """By family."""
+    mtu_bytes: int
+    """Of its interface."""
 
 
 class Silence:
@@ -81,6 +85,7 @@ class Bench:
                     node=node,
                     namespace=str(netns_path(self.lab.topology.pod_namespace(pod))),
                     addresses={address.family: address for address in workload.addresses},
+                    mtu_bytes=_interface_mtu(self.lab.topology.pod_namespace(pod)),
                 )
         return ends
 
@@ -108,6 +113,17 @@ class Bench:
             for here in self.nodes
             for there, path in self.status(here)["paths"].items()
         }
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return every node's FabricNode, as the API has it."""
+
+        async def read() -> dict[str, dict[str, Any]]:
+            async with self.lab.client() as client:
+                kind = {"apiVersion": "chita.dev/v1alpha1", "kind": "FabricNode"}
+                listed = await client.list(resource_of(kind))
+                return {item["metadata"]["name"]: item for item in listed.items}
+
+        return asyncio.run(read())
 
     def relays(self, here: str, there: str) -> list[str]:
         """Return the gateways that *here* uses towards *there*, best first.
@@ -153,8 +169,10 @@ class Bench:
             for family in itertools.islice(itertools.cycle((4, 6)), flows)
         )
 
-    def transfer(self, here: str, there: str, *, family: int = 4) -> Transfer:
-        """Return a TCP connection from *here* to *there*."""
+    def transfer(
+        self, here: str, there: str, *, family: int = 4, bits_per_second: float | None = None
+    ) -> Transfer:
+        """Return a TCP connection from *here* to *there*, kept full unless a rate is given."""
         port = next(_ports)
         source, destination = self.end(here, "a"), self.end(there, "b")
         return Transfer(
@@ -163,6 +181,7 @@ class Bench:
             destination_namespace=destination.namespace,
             destination=str(destination.addresses[family]),
             port=port,
+            bits_per_second=bits_per_second,
         )
 
     def broken(self, fault: Fault) -> float:
@@ -269,6 +288,12 @@ _STEADY_S = 4.0
 
 def _paths_of(lab: Lab, node: str) -> Sequence[dict[str, Any]]:
     return list(lab.status(node)["paths"].values())
+
+
+def _interface_mtu(namespace: str) -> int:
+    shown = json.loads(run_in(netns_path(namespace), ["ip", "-j", "link", "show", "eth0"]))
+    mtu: int = shown[0]["mtu"]
+    return mtu
 
 
 def gap_since(results: Results, at_s: float) -> float:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from chita.lab.scenarios import gateways, pairs
+from chita.lab.scenarios import (
+    gateways,
+    keys,
+    narrow,
+    pairs,
+    processes,
+    sharing,
+    translation,
+)
 from chita.lab.scenarios.scenario import Scenario
 
 SCENARIOS = (
@@ -38,4 +46,27 @@ SCENARIOS = (
         times=3,
     ),
     Scenario(name="drain", title="Gateway drained", measure=gateways.drained, times=3),
+    Scenario(name="sharing", title="Gateways share flows", measure=sharing.shared, times=2),
+    Scenario(
+        name="engine-killed",
+        title="A node's engine killed",
+        measure=processes.engine_killed,
+        times=3,
+    ),
+    Scenario(name="agent-killed", title="An agent killed", measure=processes.agent_killed, times=2),
+    Scenario(
+        name="server-killed", title="The server killed", measure=processes.server_killed, times=2
+    ),
+    Scenario(
+        name="nat-random", title="Both NATs turn random", measure=translation.both_random, times=2
+    ),
+    Scenario(
+        name="nat-restarted",
+        title="NAT restarted with a new address",
+        measure=translation.restarted,
+        times=4,
+    ),
+    Scenario(name="nat-idle", title="Idle behind a 30 s NAT", measure=translation.idle, times=1),
+    Scenario(name="narrowed", title="WAN MTU falls to 1400", measure=narrow.narrowed, times=3),
+    Scenario(name="keys", title="Keys rotated", measure=keys.rotated, times=2),
 )

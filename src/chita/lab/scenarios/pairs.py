@@ -22,8 +22,7 @@ def every_pair(bench: Bench, times: int) -> list[Figure]:
     """Try TCP, UDP and ICMP over both families, small and as large as the path says it carries."""
     flows: dict[str, Flow] = {}
     for here, there in bench.pairs():
-        # Answers are as large as requests: both directions must carry them.
-        mtu = min(bench.path(here, there)["mtu_bytes"], bench.path(there, here)["mtu_bytes"])
+        mtu = _mtu(bench, here, there)
         for family in (4, 6):
             for name, protocol, size in (
                 ("TCP", TCP, 0),
@@ -50,6 +49,16 @@ def every_pair(bench: Bench, times: int) -> list[Figure]:
     what = f"of {len(flows)} flows answered"
     mark = Mark(worst_at_least=100)
     return [Figure(what=what, unit="%", values=tuple(shares), mark=mark)]
+
+
+def _mtu(bench: Bench, here: str, there: str) -> int:
+    """Return the largest packet for the pair: answers are as large, and pods' interfaces limit."""
+    return min(
+        bench.path(here, there)["mtu_bytes"],
+        bench.path(there, here)["mtu_bytes"],
+        bench.end(here, "a").mtu_bytes,
+        bench.end(there, "b").mtu_bytes,
+    )
 
 
 def _note_failures(bench: Bench, failed: Mapping[str, Outcome]) -> None:

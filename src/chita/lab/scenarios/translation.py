@@ -1,0 +1,110 @@
+"""What NATs do: turn random, restart with another address, forget idle flows."""
+
+from __future__ import annotations
+
+from chita.errors import EngineError
+from chita.lab.faults import NatRestarted, NatSwitched, ServerStopped
+from chita.lab.faulty import mend_lab
+from chita.lab.probe import Allowed, Expectation, Flow, run_flows
+from chita.lab.scenarios.bench import Bench, gap_since, plan_of
+from chita.lab.scenarios.figures import Figure, Mark
+from chita.lab.scenarios.pairs import PORT
+from chita.lab.streams import Traffic
+from chita.lab.underlay import NatKind
+from chita.model.net import UDP
+
+HERE, THERE = "gcp-2", "azure-2"
+"""Behind NATs of their own, each."""
+
+_CLOUDS = ("gcp", "azure")
+_WINDOW_S = 8.0
+_PUNCHED_S = 60.0
+_IDLE_TIMERS = 2.2
+"""How many of the NAT's idle times nothing is sent."""
+
+
+def both_random(bench: Bench, times: int) -> list[Figure]:
+    """Let two NATs keep ports until the pair talks directly, then take random ones again."""
+    direct, gaps = [], []
+    for _ in range(times):
+        kept = [NatSwitched(cloud=cloud, kind=NatKind.ENDPOINT_INDEPENDENT) for cloud in _CLOUDS]
+        for fault in kept:
+            bench.broken(fault)
+        try:
+            direct.append(bench.until("punched", lambda: _is_punched(bench), s=_PUNCHED_S))
+        except EngineError as error:
+            bench.notes.append(f"with NATs that keep ports: {error}")
+        with Traffic(plan_of(bench.both_ways(HERE, THERE, flows=4))) as traffic:
+            for fault in kept:
+                mend_lab(bench.lab, fault)
+            bench.watch(_WINDOW_S)
+            results = traffic.stop()
+        gaps.append(results.longest_gap_s)
+        bench.settle()
+    return [
+        Figure(
+            what="longest gap when both turn random",
+            unit="s",
+            values=tuple(gaps),
+            mark=Mark(worst_at_most=3),
+        ),
+        Figure(
+            what="direct after both keep ports",
+            unit="s",
+            values=tuple(direct),
+            mark=Mark(worst_at_most=_PUNCHED_S),
+        ),
+    ]
+
+
+def _is_punched(bench: Bench) -> bool:
+    kinds = {bench.path(HERE, THERE)["kind"], bench.path(THERE, HERE)["kind"]}
+    return kinds == {"punched"}
+
+
+def restarted(bench: Bench, times: int) -> list[Figure]:
+    """Give a NAT another public address and no memory while the API server is stopped."""
+    gaps = []
+    for turn in range(1, times + 1):
+        bench.broken(ServerStopped())
+        streams = (
+            *bench.both_ways("gcp-2", "aws-1", flows=2),
+            *bench.both_ways("gcp-2", "openstack-1", flows=2),
+        )
+        with Traffic(plan_of(streams)) as traffic:
+            at_s = bench.broken(NatRestarted("gcp", turn))
+            bench.watch(_WINDOW_S)
+            results = traffic.stop()
+        gaps.append(gap_since(results, at_s))
+        bench.settle()
+    mark = Mark(worst_at_most=5)
+    return [Figure(what="longest gap, server stopped", unit="s", values=tuple(gaps), mark=mark)]
+
+
+def idle(bench: Bench, times: int) -> list[Figure]:
+    """Send nothing for over two idle times of a 30 s NAT, then one packet inwards from each node.
+
+    GCP's NAT forgets an idle UDP flow after 30 s. One datagram is sent once, by every other node,
+    and must be answered.
+    """
+    lost = []
+    timer_s = bench.lab.topology.cloud("gcp").nat.udp_stream_seconds
+    for _ in range(times):
+        bench.watch(timer_s * _IDLE_TIMERS)
+        flows = [
+            Flow(
+                namespace=bench.end(node, "a").namespace,
+                destination=bench.end("gcp-2", "b").addresses[family],
+                protocol=UDP,
+                port=PORT,
+                expected=Expectation.ANSWER,
+            )
+            for node in bench.nodes
+            if node != "gcp-2"
+            for family in (4, 6)
+        ]
+        outcomes = run_flows(flows, attempts=1, timeout_s=2.0)
+        lost.append(float(sum(not isinstance(outcome, Allowed) for outcome in outcomes)))
+    what = f"of {len(flows)} first packets lost after {timer_s * _IDLE_TIMERS:.0f} s of silence"
+    mark = Mark(worst_at_most=0)
+    return [Figure(what=what, unit="packets", values=tuple(lost), mark=mark)]
