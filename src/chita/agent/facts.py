@@ -8,16 +8,21 @@ but a smaller packet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from chita.agent.identity import Identity
 from chita.cloud.facts import NOTHING, CloudFacts, Fact, Provider, Source, combined, name_fact
 from chita.convert.kubernetes import LOCATION, REGION, location_of
+from chita.errors import ParseError
+from chita.fabric.candidates import listen_port, split_endpoint
 from chita.fabric.mtu import AZURE_WIRE_MTU
+from chita.fabric.nat import UNJUDGED, Judgement, stated
 from chita.model.cluster import ClusterState
 from chita.model.location import Location
 from chita.model.net import Address
-from chita.model.node import FabricNode, HostInterface, Node
+from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat, Node
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -41,17 +46,33 @@ Docker's bridge, and no way to anybody.
 """
 
 
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent found out by asking others; all of it may change while it runs."""
+
+    resolved: Mapping[str, tuple[Address, ...]] = {}
+    """Addresses of the host names of endpoints that users state."""
+    judgement: Judgement = UNJUDGED
+    """The NAT, as gateways see us through it."""
+    udp_passes: bool = True
+    tcp_relay_port: int = 0
+
+
+NOTHING_OBSERVED = Observed()
+
+
 def is_way_out(device: str) -> bool:
     """Whether *device* may lead out of the node, by its name."""
     return not (device.startswith(OUR_DEVICES) or _INNER_DEVICES.fullmatch(device))
 
 
-def fabric_node(
+def fabric_node(  # noqa: PLR0913 - the sources of what a record says
     cluster: ClusterState,
     identity: Identity,
     interfaces: Iterable[HostInterface],
     interface_mtu_bytes: int,
     discovered: CloudFacts = NOTHING,
+    *,
+    observed: Observed = NOTHING_OBSERVED,
 ) -> FabricNode:
     """Return this node's record, from its Node, its cloud, its interfaces and its keys.
 
@@ -63,22 +84,65 @@ def fabric_node(
     internal = node.internal_addresses if node is not None else ()
     location = node_location(node, known) if node is not None else f"site-{identity.node}"
     endpoints = known.public_addresses.value if known.public_addresses else ()
+    base = cluster.setting.wireguard_port
+    mapped = mapped_candidates(node, base, observed.resolved) if node is not None else ()
+    is_open = bool(endpoints or mapped)
+    # The first is what others in the location dial: what the Node says, if it says so.
+    ways_out = tuple(
+        sorted(interfaces, key=lambda i: (i.address not in internal, i.address.family, i.address))
+    )
     return FabricNode(
         name=identity.node,
         location=location,
-        # The first is what others in the location dial: what the Node says, if it says so.
-        interfaces=tuple(
-            sorted(
-                interfaces, key=lambda i: (i.address not in internal, i.address.family, i.address)
-            )
-        ),
+        interfaces=ways_out,
         endpoints=endpoints,
+        candidates=(*mapped, *(() if is_open else _reflexive(observed.judgement))),
+        nat=_nat(endpoints, ways_out, observed.judgement),
+        udp_passes=observed.udp_passes,
+        tcp_relay_port=observed.tcp_relay_port,
         wireguard_key=identity.wireguard_public_key,
-        wireguard_port=cluster.setting.wireguard_port,
+        wireguard_port=listen_port(identity.node, base, is_open=is_open or node is None),
         vtep_mac=identity.vtep_mac,
         wire_mtu_bytes=wire_mtu(known, cluster.locations.get(location), interface_mtu_bytes),
-        gateway_weight=_gateway_weight(node) if endpoints else 0,
+        gateway_weight=_gateway_weight(node) if is_open else 0,
     )
+
+
+def mapped_candidates(
+    node: Node, base: int, resolved: Mapping[str, tuple[Address, ...]]
+) -> tuple[Candidate, ...]:
+    """Return where a user says that *node* is dialled; nothing while that means nothing.
+
+    Args:
+        node: with its annotation.
+        base: the cluster's WireGuard port, for an endpoint that names none.
+        resolved: addresses by host name; an address needs none.
+    """
+    if not node.endpoint:
+        return ()
+    try:
+        host, port = split_endpoint(node.endpoint, base)
+    except ParseError:
+        return ()
+    try:
+        addresses: tuple[Address, ...] = (Address.parse(host),)
+    except ParseError:
+        addresses = resolved.get(host, ())
+    return tuple([Candidate(CandidateKind.MAPPED, address, port) for address in addresses])
+
+
+def _reflexive(judgement: Judgement) -> tuple[Candidate, ...]:
+    seen = judgement.reflexive
+    if seen is None:
+        return ()
+    return (Candidate(CandidateKind.REFLEXIVE, seen.address, seen.port),)
+
+
+def _nat(
+    endpoints: tuple[Address, ...], interfaces: Iterable[HostInterface], judgement: Judgement
+) -> Nat:
+    said = stated(endpoints, [held.address for held in interfaces])
+    return said if said is not Nat.UNKNOWN else judgement.nat
 
 
 def known_facts(node: Node, discovered: CloudFacts) -> CloudFacts:

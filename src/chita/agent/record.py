@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
-from chita.agent.facts import fabric_node, is_way_out, known_facts
+from chita.agent.facts import NOTHING_OBSERVED, fabric_node, is_way_out, known_facts
 from chita.agent.identity import Identity
 from chita.api.client import Object
 from chita.api.kinds import CHITA, Resource
@@ -62,6 +62,8 @@ class OwnRecord:
         self._links = links
         self.discovered = discovered
         """What the metadata service said of this node."""
+        self.observed = NOTHING_OBSERVED
+        """What asking others told."""
         self._changed = asyncio.Event()
         self.value: FabricNode | None = None
         self.publications = 0
@@ -70,6 +72,11 @@ class OwnRecord:
         self.interface_mtu_bytes = 0
         self._devices: dict[int, str] = {}
         self.read_interfaces()
+
+    @property
+    def node(self) -> str:
+        """Whose record it is."""
+        return self._identity.node
 
     def read_interfaces(self) -> None:
         """Read which ways out of the node there are.
@@ -106,7 +113,12 @@ class OwnRecord:
         this node published is left as it is while it is still true.
         """
         value = fabric_node(
-            cluster, self._identity, self.interfaces, self.interface_mtu_bytes, self.discovered
+            cluster,
+            self._identity,
+            self.interfaces,
+            self.interface_mtu_bytes,
+            self.discovered,
+            observed=self.observed,
         )
         if as_published(value) != as_published(cluster.fabric_nodes.get(value.name)):
             self._changed.set()

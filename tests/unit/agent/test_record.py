@@ -13,7 +13,14 @@ import pytest
 from api_clients import until
 from build import cluster, node
 from chita.agent import record as record_module
-from chita.agent.facts import fabric_node, is_way_out, known_facts, wire_mtu
+from chita.agent.facts import (
+    Observed,
+    fabric_node,
+    is_way_out,
+    known_facts,
+    mapped_candidates,
+    wire_mtu,
+)
 from chita.agent.identity import Identity
 from chita.agent.record import OwnRecord, as_published
 from chita.agent.record_memory import MemoryRecords
@@ -23,11 +30,13 @@ from chita.convert.fabric import fabric_node_object
 from chita.convert.fields import Field
 from chita.dataplane.netlink.fake import FakeLinks
 from chita.dataplane.netlink.links import InterfaceAddress, VethEnd
+from chita.desired.tunnels import Endpoint
 from chita.errors import ApiError, ChitaError, KernelError, NotFoundError
+from chita.fabric.nat import Judgement
 from chita.model.cluster import ClusterState
 from chita.model.location import Location
 from chita.model.net import Address, Cidr
-from chita.model.node import HostInterface
+from chita.model.node import HostInterface, Nat
 
 IDENTITY = Identity(
     node="node-1", wireguard_public_key="k" * 43 + "=", vtep_mac="02:00:00:00:00:01"
@@ -194,6 +203,79 @@ def test_a_node_the_api_does_not_know_is_not_dialled() -> None:
     value = fabric_node(ClusterState(), IDENTITY, [interface("192.0.2.1")], 1500, discovered)
 
     assert ("site-node-1", (), 0) == (value.location, value.endpoints, value.gateway_weight)
+
+
+PUBLIC = Address.parse("203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("text", "resolved", "expected"),
+    [
+        pytest.param("", {}, [], id="none"),
+        pytest.param("203.0.113.7:4500", {}, ["203.0.113.7 4500"], id="address-and-port"),
+        pytest.param("203.0.113.7", {}, ["203.0.113.7 51820"], id="address"),
+        pytest.param("vpn.example.org:4500", {}, [], id="not-resolved-yet"),
+        pytest.param(
+            "vpn.example.org:4500",
+            {"vpn.example.org": (PUBLIC,)},
+            ["203.0.113.7 4500"],
+            id="resolved",
+        ),
+        pytest.param("vpn.example.org:x", {"vpn.example.org": (PUBLIC,)}, [], id="malformed"),
+    ],
+)
+def test_where_a_user_says_it_is_dialled(
+    text: str, resolved: dict[str, tuple[Address, ...]], expected: list[str]
+) -> None:
+    """The Node's annotation chita.dev/endpoint."""
+    here = msgspec.structs.replace(HERE, endpoint=text)
+
+    found = mapped_candidates(here, 51820, resolved)
+
+    assert expected == [f"{it.address} {it.port}" for it in found]
+
+
+SEEN = Observed(judgement=Judgement(Nat.ENDPOINT_INDEPENDENT, Endpoint(PUBLIC, 61000)))
+
+
+@pytest.mark.parametrize(
+    ("external", "endpoint", "expected"),
+    [
+        pytest.param("", "", (Nat.ENDPOINT_INDEPENDENT, ["reflexive"], 0), id="behind-nat"),
+        pytest.param("198.51.100.1", "", (Nat.ONE_TO_ONE, [], 1), id="public"),
+        pytest.param("192.0.2.1", "", (Nat.NONE, [], 1), id="public-on-the-interface"),
+        pytest.param(
+            "",
+            "198.51.100.2:4500",
+            (Nat.ENDPOINT_INDEPENDENT, ["mapped"], 1),
+            id="a-user-forwards-a-port",
+        ),
+    ],
+)
+def test_what_gateways_saw_counts_for_who_cannot_be_dialled(
+    external: str, endpoint: str, expected: tuple[Nat, list[str], int]
+) -> None:
+    here = msgspec.structs.replace(
+        node("node-1", "192.0.2.1", external=external), endpoint=endpoint
+    )
+
+    value = fabric_node(cluster(here), IDENTITY, [interface("192.0.2.1")], 1500, observed=SEEN)
+
+    kinds = [it.kind.value for it in value.candidates]
+    assert expected == (value.nat, kinds, value.gateway_weight)
+
+
+def test_nodes_behind_nat_listen_on_ports_of_their_own() -> None:
+    """Who can be dialled has the cluster's port, which firewalls are told of."""
+    ports = {
+        external: fabric_node(
+            cluster(node("node-1", "192.0.2.1", external=external)), IDENTITY, [], 1500
+        ).wireguard_port
+        for external in ("", "198.51.100.1")
+    }
+
+    assert 51820 == ports["198.51.100.1"]
+    assert 51820 < ports[""] < 52820
 
 
 REGION = {"topology.kubernetes.io/region": "eu-1"}
