@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from chita.compute.nexthops import NO_HOPS, node_hops
 from chita.compute.policy import policy_state
-from chita.compute.routes import endpoint_routes, node_routes
+from chita.compute.routes import endpoint_routes, node_networks, node_routes
 from chita.compute.tables import node_tables
 from chita.compute.tunnels import node_transit, node_vxlan, node_wireguards
 from chita.desired.node_state import NodeState
@@ -28,17 +28,26 @@ def desired_node_state(
     """
     if policy is None:
         policy = policy_state(cluster, local)
+    networks = node_networks(cluster)
     vxlan = node_vxlan(cluster, local, paths)
-    wireguards = node_wireguards(cluster, local, paths)
+    wireguards = node_wireguards(cluster, local, paths, networks)
     transit = node_transit(wireguards)
     hops = node_hops(cluster, local, paths) if transit is not None else NO_HOPS
     return NodeState(
         node=local,
         policy=policy,
-        routes=node_routes(cluster, local, paths, hops) | endpoint_routes(policy.endpoints),
+        routes=node_routes(cluster, local, paths, networks, hops)
+        | endpoint_routes(policy.endpoints),
         nexthops=hops.nexthops,
         tables=node_tables(
-            cluster, local, paths, hops, vxlan=vxlan, wireguards=wireguards, transit=transit
+            cluster,
+            local,
+            paths,
+            networks=networks,
+            hops=hops,
+            vxlan=vxlan,
+            wireguards=wireguards,
+            transit=transit,
         ),
         vxlan=vxlan,
         wireguards=wireguards,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
@@ -19,11 +19,12 @@ VXLAN_DEVICE = "chita-vxlan"
 WIREGUARD_DEVICE = "chita-wg"
 
 
-def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
-    """Return what lives on each node: blocks, addresses borrowed elsewhere, mesh addresses.
+Networks = Mapping[str, Sequence[Cidr]]
+"""What lives on each node, by its name; a node that has nothing is not there."""
 
-    The keys are node names; a node that has nothing is not there.
-    """
+
+def node_networks(cluster: ClusterState) -> Networks:
+    """Return what lives on each node: blocks, addresses borrowed elsewhere, mesh addresses."""
     networks: dict[str, list[Cidr]] = defaultdict(list)
     for block in cluster.blocks.values():
         if block.node is not None:
@@ -31,12 +32,18 @@ def node_networks(cluster: ClusterState) -> dict[str, list[Cidr]]:
         for address, borrower in block.borrowed.items():
             networks[borrower].append(Cidr.of(address))
     for node in cluster.nodes.values():
-        networks[node.name] += [Cidr.of(address) for address in node.mesh_addresses]
+        networks[node.name] += alone(node.mesh_addresses)
     return networks
 
 
+@lru_cache(maxsize=16384)
+def alone(addresses: tuple[Address, ...]) -> tuple[Cidr, ...]:
+    """Return the network of each of *addresses* by itself; remembered, since most stay."""
+    return tuple([Cidr.of(address) for address in addresses])
+
+
 def node_routes(
-    cluster: ClusterState, local: str, paths: Mapping[str, Path], hops: Hops
+    cluster: ClusterState, local: str, paths: Mapping[str, Path], networks: Networks, hops: Hops
 ) -> dict[Cidr, Route]:
     """Return the routes *local* holds in its own table besides `endpoint_routes`, by destination.
 
@@ -44,7 +51,6 @@ def node_routes(
     that no pod has is dropped here, not bounced off the default gateway (RFC 4632 section 5.1, rule
     2). What belongs to a node without a path is a blackhole too: pod traffic never leaves bare.
     """
-    networks = node_networks(cluster)
     routes: dict[Cidr, Route] = {}
     for block in cluster.blocks.values():
         # Nobody's addresses of a block without owner, and everybody's until the owner is known.
@@ -64,7 +70,7 @@ def node_routes(
 
 
 def forwarded_routes(
-    cluster: ClusterState, paths: Mapping[str, Path], hops: Hops
+    paths: Mapping[str, Path], networks: Networks, hops: Hops
 ) -> dict[Cidr, Route]:
     """Return where what came from another node goes on to, by destination: this node relays it.
 
@@ -72,7 +78,6 @@ def forwarded_routes(
     packets from our tunnel. What is behind a relay is dropped: never two relays in a row, so no
     loops either. Neighbours in our location and our own pods stand in the table for all.
     """
-    networks = node_networks(cluster)
     routes: dict[Cidr, Route] = {}
     for name, path in paths.items():
         if path.kind in IN_LOCATION:
@@ -97,12 +102,11 @@ def device_routes(
     """
     here = cluster.nodes[local]
     nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
+    source = {family: here.mesh(family) for family in (4, 6)}
     return {
-        (dst := Cidr.of(address)): OnDevice(
-            dst=dst, device=device, source=here.mesh(address.family)
-        )
+        dst: OnDevice(dst=dst, device=device, source=source[dst.family])
         for node in nodes
-        for address in node.mesh_addresses
+        for dst in alone(node.mesh_addresses)
     }
 
 

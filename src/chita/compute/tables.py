@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, device_routes, forwarded_routes
+from chita.compute.routes import (
+    VXLAN_DEVICE,
+    WIREGUARD_DEVICE,
+    Networks,
+    device_routes,
+    forwarded_routes,
+)
 from chita.compute.tunnels import open_rung
 from chita.desired.paths import Path
 from chita.desired.routes import RoutingTable
@@ -26,8 +32,9 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
     cluster: ClusterState,
     local: str,
     paths: Mapping[str, Path],
-    hops: Hops,
     *,
+    networks: Networks,
+    hops: Hops,
     vxlan: Vxlan | None,
     wireguards: Mapping[str, Wireguard],
     transit: Transit | None,
@@ -37,7 +44,7 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
     devices = tuple(wireguards) + ((vxlan.device,) if vxlan is not None else ())
     if transit is not None:
         tables[FORWARDED_TABLE] = RoutingTable(
-            routes=forwarded_routes(cluster, paths, hops), arriving=(transit.device, *devices)
+            routes=forwarded_routes(paths, networks, hops), arriving=(transit.device, *devices)
         )
     for device in devices:
         kinds = IN_LOCATION if vxlan is not None and device == vxlan.device else TUNNELLED

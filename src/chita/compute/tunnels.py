@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, node_networks
+from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, Networks
 from chita.desired.paths import Path, PathKind, Rung, RungState
 from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer
 from chita.model.cluster import ClusterState
@@ -62,7 +62,7 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
 
 
 def node_wireguards(
-    cluster: ClusterState, local: str, paths: Mapping[str, Path]
+    cluster: ClusterState, local: str, paths: Mapping[str, Path], networks: Networks
 ) -> dict[str, Wireguard]:
     """Return *local*'s WireGuard devices by name; none where the ladder has no use for them.
 
@@ -73,7 +73,6 @@ def node_wireguards(
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
     if here is None or node is None or not here.wireguard_key:
         return {}
-    networks = node_networks(cluster)
     peers: dict[str, WireguardPeer] = {}
     mtu_bytes = 0
     for name, path in paths.items():

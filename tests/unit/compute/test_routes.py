@@ -41,7 +41,7 @@ def routes(cluster: ClusterState, local: str) -> dict[Cidr, Route]:
     its = policy_state(cluster, local).endpoints
     ways = paths(cluster, local)
     hops = node_hops(cluster, local, ways)
-    return node_routes(cluster, local, ways, hops) | endpoint_routes(its)
+    return node_routes(cluster, local, ways, node_networks(cluster), hops) | endpoint_routes(its)
 
 
 def test_block_of_a_neighbour_on_the_same_subnet_is_routed() -> None:
@@ -171,7 +171,9 @@ def test_local_pod_is_on_its_interface() -> None:
 def test_wireguard_peer_behind_nat_is_not_dialled_and_kept_alive() -> None:
     """Its endpoint is learned from its handshake; both ends send keepalives."""
     cluster = hybrid(GATEWAY, NAT_ONLY)
-    (device,) = node_wireguards(cluster, "a1", paths(cluster, "a1")).values()
+    (device,) = node_wireguards(
+        cluster, "a1", paths(cluster, "a1"), node_networks(cluster)
+    ).values()
 
     peer = device.peers[KEYS["c2"]]
     assert (None, 25) == (peer.endpoint, peer.keepalive_s)
@@ -199,7 +201,9 @@ def test_a_peer_is_allowed_exactly_what_lives_on_it(places: list[tuple[str, bool
     peers = {
         node.name: {
             peer.node: peer.allowed
-            for device in node_wireguards(cluster, node.name, paths(cluster, node.name)).values()
+            for device in node_wireguards(
+                cluster, node.name, paths(cluster, node.name), networks
+            ).values()
             for peer in device.peers.values()
         }
         for node in nodes
