@@ -74,6 +74,27 @@ def build_underlay(topology: Topology, state: StateFile) -> None:
             step.result()
 
 
+def rebuild_node(topology: Topology, name: str) -> None:
+    """Replace a node's namespace by a fresh one at the same place, as a new machine would be.
+
+    Whatever lives in the old one must have been ended.
+
+    Raises:
+        KernelError: the kernel refused something.
+        KeyError: there is no such node.
+    """
+    place = topology.node(name)
+    path, router = netns_path(place.namespace), topology.cloud(place.cloud).namespace
+    # Deleted first: its end of the link is gone when the last reference to the namespace is.
+    ip_batch(netns_path(router), [f"link delete {place.port}"])
+    ip_batch(None, [f"netns delete {place.namespace}", f"netns add {place.namespace}"])
+    write_sysctls(path, _SYSCTLS)
+    (link,) = [link for link in topology.links if link.left.namespace == place.namespace]
+    ip_batch(netns_path(topology.wan_namespace), [_link_line(link)])
+    ip_batch(path, _interface_lines(topology)[place.namespace])
+    ip_batch(netns_path(router), [f"link set {place.port} master {link.right.bridge} up"])
+
+
 def _link_line(link: Link) -> str:
     """Return the batch line that makes both ends of *link* where they belong."""
     segments = f" gso_max_segs {link.gso_max_segments}" if link.gso_max_segments else ""

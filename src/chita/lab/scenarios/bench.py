@@ -73,6 +73,10 @@ class Bench:
         self._ends = self._find_ends()
         self._usual = self.paths()
 
+    def refresh(self) -> None:
+        """Learn the pods' addresses again."""
+        self._ends = self._find_ends()
+
     def _find_ends(self) -> dict[tuple[str, str], End]:
         cluster = asyncio.run(self.lab.cluster())
         ends: dict[tuple[str, str], End] = {}
@@ -189,6 +193,11 @@ class Bench:
         at_s = time.time()
         break_lab(self.lab, fault)
         return at_s
+
+    @staticmethod
+    def now() -> float:
+        """Return seconds that only count up."""
+        return time.monotonic()
 
     def watch(self, seconds: float) -> None:
         """Let traffic run for *seconds*: the window in which a recovery is looked for."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from chita.lab.scenarios import (
+    blocked,
     gateways,
+    joining,
     keys,
     narrow,
     pairs,
@@ -68,5 +70,7 @@ SCENARIOS = (
     ),
     Scenario(name="nat-idle", title="Idle behind a 30 s NAT", measure=translation.idle, times=1),
     Scenario(name="narrowed", title="WAN MTU falls to 1400", measure=narrow.narrowed, times=3),
+    Scenario(name="join", title="A node joins", measure=joining.joined, times=8, quick_times=2),
+    Scenario(name="udp-blocked", title="UDP blocked", measure=blocked.udp_blocked, times=2),
     Scenario(name="keys", title="Keys rotated", measure=keys.rotated, times=2),
 )

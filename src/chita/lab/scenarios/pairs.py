@@ -53,12 +53,10 @@ def every_pair(bench: Bench, times: int) -> list[Figure]:
 
 def _mtu(bench: Bench, here: str, there: str) -> int:
     """Return the largest packet for the pair: answers are as large, and pods' interfaces limit."""
-    return min(
-        bench.path(here, there)["mtu_bytes"],
-        bench.path(there, here)["mtu_bytes"],
-        bench.end(here, "a").mtu_bytes,
-        bench.end(there, "b").mtu_bytes,
-    )
+    paths: list[int] = [
+        path["mtu_bytes"] for path in (bench.path(here, there), bench.path(there, here))
+    ]
+    return min(*paths, bench.end(here, "a").mtu_bytes, bench.end(there, "b").mtu_bytes)
 
 
 def _note_failures(bench: Bench, failed: Mapping[str, Outcome]) -> None:
