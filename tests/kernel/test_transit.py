@@ -57,6 +57,7 @@ BLOCKS = [
 ]
 MTU = 1440 - 36
 PORT = 5000
+_AF = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def down(*ways: Way) -> Health:
@@ -131,7 +132,8 @@ def records(keys: Mapping[str, str]) -> list[FabricNode]:
     for number, name in enumerate(NAMES, 1):
         public = f"192.0.2.{number}" if name.startswith("r") else ""
         node = fabric_node(name, places[name], f"192.0.2.{number}", public=public)
-        nodes.append(msgspec.structs.replace(node, wireguard_key=keys[name]))
+        mac = f"66:00:00:00:00:0{number}"
+        nodes.append(msgspec.structs.replace(node, wireguard_key=keys[name], vtep_mac=mac))
     return nodes
 
 
@@ -186,6 +188,31 @@ def flows(source: Machine, target: Machine, count: int) -> set[str]:
     return seen
 
 
+def transfer(source: Machine, target: Machine, family: int, size_bytes: int) -> float:
+    """Send *size_bytes* over one TCP connection; return the seconds until all has arrived."""
+    host = PODS[target.name][family]
+    listener = inside(target.space, lambda: socket.create_server((host, PORT), family=_AF[family]))
+    with listener:
+        origin = (PODS[source.name][family], 0)
+        began = time.perf_counter()
+        sender = inside(
+            source.space,
+            lambda: socket.create_connection((host, PORT), timeout=10, source_address=origin),
+        )
+        receiver, _ = listener.accept()
+        receiver.settimeout(10)
+        with sender, receiver:
+            thread = threading.Thread(target=lambda: sender.sendall(bytes(size_bytes)))
+            thread.start()
+            left = size_bytes
+            while left:
+                part = receiver.recv(1 << 20)
+                assert part
+                left -= len(part)
+            thread.join()
+        return time.perf_counter() - began
+
+
 def test_relays_carry_share_and_may_differ_each_way(tmp_path: Path) -> None:
     """Both families, whole packets, own source addresses; each end chooses for what it sends."""
     with internet(tmp_path) as (machines, cluster):
@@ -200,6 +227,7 @@ def test_relays_carry_share_and_may_differ_each_way(tmp_path: Path) -> None:
         for family in (4, 6):
             ping_pod(a, "b", family, MTU)
             ping_pod(b, "a", family, MTU)
+            transfer(a, b, family, 10_000_000)
         ping(a.space, "100.64.0.2")
 
         before = [relay.transit_packets()[0] for relay in (r1, r2)]
@@ -250,6 +278,25 @@ def test_never_two_relays_in_a_row(tmp_path: Path) -> None:
 
         assert [0, 0] == [relay.transit_packets()[1] for relay in (r1, r2)]
         assert sum(relay.transit_packets()[0] for relay in (r1, r2)) == 50
+
+
+def test_a_bound_socket_goes_straight_whichever_way_is_in_force(tmp_path: Path) -> None:
+    """SO_BINDTODEVICE: a probe of a way that is not used travels that way, in both families."""
+    with internet(tmp_path) as (machines, cluster):
+        a, _, r1, r2 = (machines[name] for name in NAMES)
+        for machine in (r1, r2):
+            machine.apply(cluster)
+        a.apply(cluster, down(Direct("r1")))
+        assert a.state is not None
+        assert ("r2",) == a.state.paths["r1"].relays
+        (device,) = a.state.wireguards
+
+        for address in ("100.64.0.3", "fd00:100:64::3"):
+            before = r2.transit_packets()[0]
+            ping(a.space, address)
+            assert r2.transit_packets()[0] == before + 1
+            run_inside(a.space, "ping", "-q", "-c", "1", "-W", "5", "-I", device, address)
+            assert r2.transit_packets()[0] == before + 1
 
 
 def test_nothing_is_lost_while_relays_are_exchanged(tmp_path: Path) -> None:
