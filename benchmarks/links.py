@@ -23,19 +23,24 @@ from pathlib import Path
 from typing import Any
 
 from chita.dataplane.netlink.links import Links, VethEnd
+from chita.dataplane.netlink.nexthops import NexthopTable
 from chita.dataplane.netlink.routes import RouteTable, sync_routes
 from chita.dataplane.netlink.rules import OURS
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.plan import apply, plan
 from chita.dataplane.pod_interface import PodInterface, PodInterfaces
+from chita.dataplane.tunnels.transit import sync_transit
 from chita.dataplane.tunnels.wireguard import WireguardTunnel
 from chita.dataplane.tunnels.wireguard_go import WireguardGo
-from chita.desired.routes import NextHop, Route, Via
-from chita.desired.tunnels import Endpoint, Wireguard, WireguardPeer
+from chita.desired.nexthops import FIRST_NEXTHOP, HopGroup, TransitHop
+from chita.desired.routes import ByNexthop, NextHop, Route, Via
+from chita.desired.tunnels import Endpoint, Transit, Wireguard, WireguardPeer
 from chita.model.net import Address, Cidr
 
 ATTACH_BUDGET_MS = 10.0
 ROUTES = 5000
 PEERS = 1000
+HOPS = 2000
 
 
 def main() -> int:
@@ -44,7 +49,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with namespaces(2) as (node, pod), NetlinkSocket(namespace=node) as socket:
-        result = pods(socket, pod, options.rounds) | routes(socket, node) | peers(socket)
+        result = pods(socket, pod, options.rounds) | routes(socket, node) | relays(socket)
+        result |= peers(socket)
     text = json.dumps(result, indent=2)
     print(text)
     if options.out:
@@ -91,15 +97,15 @@ def routes(socket: NetlinkSocket, node: Path) -> dict[str, float]:
         dst = Cidr(4, (10 << 24) + number * 64, 26)
         desired[dst] = Via(dst=dst, gateway=gateway, device="near", next_hop=NextHop.ON_LINK)
 
-    def sync(wanted: dict[Cidr, Route]) -> float:
+    def synced(wanted: dict[Cidr, Route]) -> float:
         return timed(lambda: none(sync_routes(wanted, table)))
 
     result = {
         "routes": ROUTES,
-        "routes_put_ms": sync(desired),
+        "routes_put_ms": synced(desired),
         "routes_read_ms": timed(table.read),
-        "routes_unchanged_ms": sync(desired),
-        "routes_removed_ms": sync({}),
+        "routes_unchanged_ms": synced(desired),
+        "routes_removed_ms": synced({}),
     }
     with tempfile.NamedTemporaryFile("w", prefix="chita-bench") as script:
         where = f"via {gateway} dev near onlink table {OURS.table}"
@@ -107,6 +113,51 @@ def routes(socket: NetlinkSocket, node: Path) -> dict[str, float]:
         script.flush()
         command = ["ip", "-n", node.name, "-batch", script.name]
         result["routes_put_by_ip_ms"] = timed(lambda: subprocess.run(command, check=True))
+    return {name: round(value, 3) for name, value in result.items()}
+
+
+def relays(socket: NetlinkSocket) -> dict[str, float]:
+    """Move many routes from one relay to another: by their nexthop group, and one by one."""
+    links = Links(socket)
+    sync_transit(Transit(device="chita-transit", port=4790, vni=4097), socket)
+    nexthops, table = NexthopTable(socket, links, vni=4097), RouteTable(socket, links)
+    source = Address.parse("100.64.0.1")
+    hops = {
+        FIRST_NEXTHOP + number: TransitHop(
+            family=4,
+            device="chita-transit",
+            source=source,
+            relay=Address(4, source.value + 1 + number),
+        )
+        for number in range(HOPS)
+    }
+    first, second, group = FIRST_NEXTHOP, FIRST_NEXTHOP + 1, FIRST_NEXTHOP + HOPS
+
+    def routes_by(nexthop: int) -> dict[Cidr, Route]:
+        return {
+            dst: ByNexthop(dst=dst, nexthop=nexthop)
+            for number in range(ROUTES)
+            for dst in [Cidr(4, (10 << 24) + number * 64, 26)]
+        }
+
+    def replaced() -> float:
+        return statistics.median(
+            timed(lambda member=member: nexthops.put(group, HopGroup((member,))))  # type: ignore[misc]
+            for member in [second, first] * 50
+        )
+
+    result = {
+        "nexthops": HOPS,
+        "nexthops_put_ms": timed(
+            lambda: none(apply(plan(hops, {}), nexthops.put, nexthops.remove))
+        ),
+        "nexthops_read_ms": timed(nexthops.read),
+    }
+    nexthops.put(group, HopGroup((first, second)))
+    none(sync_routes(routes_by(group), table))
+    result["relay_left_by_group_ms"] = replaced()
+    one_by_one = routes_by(second)
+    result["relay_left_route_by_route_ms"] = timed(lambda: none(sync_routes(one_by_one, table)))
     return {name: round(value, 3) for name, value in result.items()}
 
 
@@ -134,18 +185,18 @@ def peers(socket: NetlinkSocket) -> dict[str, float]:
         backend = WireguardGo("chita-wg", directory=Path(directory), namespace=socket.namespace)
         tunnel = WireguardTunnel(backend, socket)
 
-        def sync(peers: dict[str, WireguardPeer]) -> float:
+        def synced(peers: dict[str, WireguardPeer]) -> float:
             now_s = time.time()
             return round(timed(lambda: none(tunnel.sync(device(peers), keys[0], now_s=now_s))), 3)
 
         try:
             fewer = dict(list(known.items())[1:])
             return {
-                "wireguard_start_ms": sync({}),
+                "wireguard_start_ms": synced({}),
                 "peers": PEERS,
-                "peers_put_ms": sync(known),
-                "peers_unchanged_ms": sync(known),
-                "peers_one_less_ms": sync(fewer),
+                "peers_put_ms": synced(known),
+                "peers_unchanged_ms": synced(known),
+                "peers_one_less_ms": synced(fewer),
             }
         finally:
             backend.remove()
