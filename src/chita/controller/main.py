@@ -1,4 +1,4 @@
-"""What runs once in a cluster, beside its API: for now, whatever nobody needs any more is removed.
+"""What runs once in a cluster, beside its API: what nobody needs goes, policies get a status.
 
 In a cluster without Kubernetes it is a part of ``chita server``'s process and speaks to it as any
 client does, so that it can move to a process of its own.
@@ -17,6 +17,7 @@ from chita.api.client import ApiClient
 from chita.api.kinds import CORE
 from chita.api.watch import Deleted, Listed, follow
 from chita.controller.ipam import IpamCollector
+from chita.controller.policies import POLICIES, keep_told
 from chita.controller.population import ApiPopulation
 from chita.controller.records import NodeRecords
 from chita.errors import ChitaError
@@ -47,11 +48,13 @@ async def control(config: ApiConfig, *, ipam_grace_s: float = DEFAULT_GRACE_S) -
             await records.scan()
             await collector.collect()
 
+        for resource in POLICIES:
+            tasks.create_task(keep_told(client, resource), name=f"status of {resource.plural}")
         tasks.create_task(_tell_deletions(client, node_gone), name="node-deletions")
         tasks.create_task(
             _keep_scanning(scan, node_gone, period_s=ipam_grace_s / 2), name="garbage"
         )
-    raise AssertionError  # both run until they are cancelled
+    raise AssertionError  # all run until they are cancelled
 
 
 async def _tell_deletions(client: ApiClient, node_gone: asyncio.Event) -> NoReturn:

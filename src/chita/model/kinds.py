@@ -170,9 +170,12 @@ KINDS: tuple[Kind, ...] = (
         "cnp",
         "caliconetworkpolicy",
         scope=_NAMESPACED,
+        status=_SPLIT,
         fields=_TIER,
     ),
-    _calico("GlobalNetworkPolicy", "globalnetworkpolicies", "gnp", "cgnp", fields=_TIER),
+    _calico(
+        "GlobalNetworkPolicy", "globalnetworkpolicies", "gnp", "cgnp", status=_SPLIT, fields=_TIER
+    ),
     _calico(
         "StagedNetworkPolicy",
         "stagednetworkpolicies",

@@ -147,28 +147,35 @@ _DEFAULTS = {"tier": "default"}
 _STAGED_DEFAULTS = {"tier": "default", "stagedAction": "Set"}
 
 
-def _namespaced(kind: str, spec: Record) -> KindSchema:
+def _namespaced(kind: str, spec: Record, **more: Record) -> KindSchema:
     return KindSchema(
         api_version=V3,
         kind=kind,
         scope=Scope.NAMESPACED,
-        fields={"spec": spec},
+        fields={"spec": spec, **more},
         required=("spec",),
     )
 
 
-def _global(kind: str, spec: Record) -> KindSchema:
+def _global(kind: str, spec: Record, **more: Record) -> KindSchema:
     return KindSchema(
         api_version=V3,
         kind=kind,
         scope=Scope.CLUSTER,
-        fields={"spec": spec},
+        fields={"spec": spec, **more},
         required=("spec",),
     )
 
 
+# Of the kinds that are enforced; written by the controller, unknown to upstream.
+_STATUS = Record(open=True)
+
 KINDS = (
-    _namespaced("NetworkPolicy", Record(fields=_SPEC, defaults=_DEFAULTS, hints=_NAMESPACED_HINTS)),
+    _namespaced(
+        "NetworkPolicy",
+        Record(fields=_SPEC, defaults=_DEFAULTS, hints=_NAMESPACED_HINTS),
+        status=_STATUS,
+    ),
     _namespaced(
         "StagedNetworkPolicy",
         Record(fields=_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_NAMESPACED_HINTS),
@@ -182,7 +189,9 @@ KINDS = (
         ),
     ),
     _global(
-        "GlobalNetworkPolicy", Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS)
+        "GlobalNetworkPolicy",
+        Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS),
+        status=_STATUS,
     ),
     _global(
         "StagedGlobalNetworkPolicy",

@@ -15,6 +15,7 @@ from chita.model.schemas.felix import USED_FIELDS
 from chita.model.schemas.kinds import CRD_V1, schema_of
 from chita.model.schemas.kubernetes_policy import POLICY_V1ALPHA1
 from chita.model.schemas.policy import V3
+from chita.model.validate.enforcement import unenforced
 
 Raw = Mapping[str, Any]
 _Warnings = Callable[[Raw], Iterator[Problem]]
@@ -75,25 +76,9 @@ def _policy(obj: Raw) -> Iterator[Problem]:
         rules = spec.get(direction)
         if rules and isinstance(types, list) and types and name not in types:
             yield Problem(f"spec.{direction}", f"has no effect: types does not name {name}")
-        for index, rule in enumerate(rules if isinstance(rules, list) else []):
-            if isinstance(rule, Mapping) and rule.get("http") is not None:
-                yield Problem(
-                    f"spec.{direction}[{index}].http",
-                    "is not enforced yet, so the rule allows nothing; the others count",
-                )
+    yield from unenforced({**obj, "apiVersion": V3})
     if spec.get("performanceHints"):
         yield Problem("spec.performanceHints", "has no effect: policies are ready in time anyway")
-
-
-def _global_policy(obj: Raw) -> Iterator[Problem]:
-    yield from _policy(obj)
-    for field in ("doNotTrack", "preDNAT"):
-        if _part(obj, "spec").get(field) is True:
-            yield Problem(
-                f"spec.{field}",
-                "is for host endpoints, whose own traffic is not filtered yet: the policy has no "
-                "effect",
-            )
 
 
 def _host_endpoint(obj: Raw) -> Iterator[Problem]:
@@ -151,8 +136,8 @@ _UNREAD: Final = (
 _RULES: Final[dict[tuple[str, str], _Warnings]] = {
     (V3, "NetworkPolicy"): _policy,
     (V3, "StagedNetworkPolicy"): _policy,
-    (V3, "GlobalNetworkPolicy"): _global_policy,
-    (V3, "StagedGlobalNetworkPolicy"): _global_policy,
+    (V3, "GlobalNetworkPolicy"): _policy,
+    (V3, "StagedGlobalNetworkPolicy"): _policy,
     (V3, "Profile"): _policy,
     (V3, "HostEndpoint"): _host_endpoint,
     (V3, "WorkloadEndpoint"): _workload_endpoint,
