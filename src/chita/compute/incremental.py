@@ -104,7 +104,7 @@ class IncrementalPolicy:
         elif type_ is Profile:
             for name, profile in news.items():
                 labels = None if profile is None else profile.labels_to_apply
-                self._sets.peers.put_profile(name, labels)
+                self._sets.put_profile(name, labels)
                 self._endpoints.selection.put_profile(name, labels)
         elif type_ is Policy:
             self._take_policies(news)
@@ -131,12 +131,9 @@ class IncrementalPolicy:
                 self._endpoints.put_policy(policy)
 
     def _take_peers(self, type_: type, news: Mapping[str, PeerEntity | None]) -> None:
-        peers = self._sets.peers
         for key, entity in news.items():
-            if entity is None:
-                peers.remove_member(peer_key(type_, key))
-            else:
-                peers.put_member(peer_key(type_, key), peer_of(entity))
+            peer = None if entity is None else peer_of(entity)
+            self._sets.put_peer(peer_key(type_, key), peer)
 
     def _resolve_policy(self, key: str) -> ResolvedRules | None:
         policy = self.cluster.policies.get(key)

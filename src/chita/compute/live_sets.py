@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
 from chita.compute.address_sets import (
@@ -14,6 +15,7 @@ from chita.compute.address_sets import (
     slice_service,
 )
 from chita.compute.endpoints import Peer
+from chita.compute.moves import Moves, Standing
 from chita.compute.rules import (
     Selected,
     SelectedPorts,
@@ -23,6 +25,7 @@ from chita.compute.rules import (
 )
 from chita.compute.selection import Selection
 from chita.desired.policy import AddressSet, PortSet
+from chita.model.labels import Labels
 from chita.model.policy import ServiceRef
 from chita.model.selector import Selector, mentioned_keys, uid
 from chita.model.service import EndpointSlice
@@ -32,7 +35,8 @@ class LiveSets:
     """Address sets and port sets in use; a set that stays equal stays the same object.
 
     Attributes:
-        peers: all that rules can name, and the selectors in use, each under its uid.
+        peers: all that rules can name, and the selectors in use, each under its uid; to be
+            changed by `put_peer` and `put_profile` only.
         address_sets: a new dict whenever one of them is another.
         port_sets: likewise.
     """
@@ -48,6 +52,28 @@ class LiveSets:
         self._services: dict[str, ServiceRef] = {}
         self._stale: set[str] = set()
         self._unplaced: dict[str, Selector] = {}
+        self._moves = Moves()
+        self._relabelled = False
+
+    def put_peer(self, key: str, peer: Peer | None) -> None:
+        """*peer* is under *key* now, whatever was before; None: nothing."""
+        before = self._standing(key)
+        if peer is None:
+            self.peers.remove_member(key)
+        else:
+            self.peers.put_member(key, peer)
+        self._moves.record(before, self._standing(key))
+
+    def _standing(self, key: str) -> Standing:
+        its = self.peers.find_class(key)
+        if its is None:
+            return Standing(None, frozenset())
+        return Standing(its.members[key], self.peers.selectors_of(its))
+
+    def put_profile(self, name: str, labels: Labels | None) -> None:
+        """Profile *name* gives *labels* to all that have it; None: there is no such profile."""
+        self._relabelled = True
+        self.peers.put_profile(name, labels)
 
     def put_slice(self, key: str, each: EndpointSlice | None) -> None:
         """*each* is under *key* now, whatever was before; None: nothing."""
@@ -93,6 +119,7 @@ class LiveSets:
 
     def refill(self) -> None:
         """Make the sets hold what they should, touching those only whose origin changed."""
+        fresh = frozenset(self._unplaced)
         # Not before peers are there: a selector is indexed by the pair that fewest of them have.
         for origin, selector in self._unplaced.items():
             self.peers.put_selector(origin, selector)
@@ -106,16 +133,27 @@ class LiveSets:
             match self._sources.get(name):
                 case None:
                     addresses[name] = ports[name] = None
-                case Selected(selector):
-                    addresses[name] = address_set(self.peers.selected(name))
+                case Selected():
+                    addresses[name] = self._moved(name, fresh)
                 case SelectedPorts(selector, protocol, port):
                     ports[name] = port_set(self.peers.selected(uid(selector)), protocol, port)
                 case ServicePorts(service):
                     ports[name] = service_port_set(self._slices.get(service, {}).values())
                 case ServiceAddresses(service):
                     addresses[name] = service_address_set(self._slices.get(service, {}).values())
+        self._moves.forget()
+        self._relabelled = False
         self.address_sets = overlay(self.address_sets, addresses)
         self.port_sets = overlay(self.port_sets, ports)
+
+    def _moved(self, name: str, fresh: AbstractSet[str]) -> AddressSet:
+        """Return what the selector *name* selects; one that is *fresh* did not before."""
+        held = self.address_sets.get(name)
+        if held is not None and not self._relabelled and name not in fresh:
+            known = self._moves.applied(name, held)
+            if known is not None:
+                return known
+        return address_set(self.peers.selected(name))
 
 
 def _origin(source: SetSource) -> str | ServiceRef:
@@ -136,7 +174,11 @@ def overlay(held: dict[str, V], news: Mapping[str, V | None]) -> dict[str, V]:
     Values equal to the held ones do not replace them, so that whoever compares may do so by
     identity.
     """
-    differing = {name: new for name, new in news.items() if held.get(name) != new}
+    differing = {
+        name: new
+        for name, new in news.items()
+        if held.get(name) is not new and held.get(name) != new
+    }
     if not differing:
         return held
     result = dict(held)

@@ -93,6 +93,10 @@ class Selection(Generic[T]):
         """
         return self._class_of[key]
 
+    def find_class(self, key: str) -> LabelClass[T] | None:
+        """Return the class of the member under *key*, if there is one."""
+        return self._class_of.get(key)
+
     def selectors_of(self, each: LabelClass[T]) -> set[str]:
         """Return the names of the selectors that select *each*; none when it is gone."""
         return self._selectors_of.get(each, set())

@@ -141,9 +141,21 @@ def interval_keys(value: Value, size: int) -> tuple[bytes, bytes | None]:
 def element_messages(item: Set, elements: Iterable[Element]) -> Iterator[bytes]:
     """Yield the attributes of messages that add or delete *elements* of a named set."""
     if item.kind is SetKind.HASH:
-        yield from _lists(item.name, (_element(element_key(e, item.types)) for e in elements))
+        yield from _lists(item.name, _hash_elements(elements, item.types))
         return
     yield from _lists(item.name, interval_elements(elements, TYPE_BYTES[item.types[0]]))
+
+
+def _hash_elements(elements: Iterable[Element], types: Sequence[DataType]) -> Iterable[bytes]:
+    size = TYPE_BYTES[types[0]]
+    if len(types) > 1 or size % 4:
+        return (_element(element_key(each, types)) for each in elements)
+    # Keys that need no padding stand at the end of an element, and what is before them is the same.
+    head = _element(bytes(size))[:-size]
+    return [
+        head + (each.packed if isinstance(each, Address) else element_key(each, types))
+        for each in elements
+    ]
 
 
 def interval_elements(values: Iterable[Element], size: int) -> Iterator[bytes]:
