@@ -12,8 +12,9 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from chita.desired.tunnels import Endpoint
+from chita.fabric.candidates import reflexive
 from chita.model.net import Address
-from chita.model.node import Nat
+from chita.model.node import FabricNode, Nat
 
 WITNESSES = 2
 """How many must agree."""
@@ -55,6 +56,14 @@ def stated(public: Collection[Address], own: Collection[Address]) -> Nat:
     if not public:
         return Nat.UNKNOWN
     return Nat.NONE if set(public) & set(own) else Nat.ONE_TO_ONE
+
+
+def published(record: FabricNode | None) -> Judgement:
+    """Return what *record*, of this node, says already: an earlier agent may have found it out."""
+    if record is None or record.endpoints:
+        return UNJUDGED
+    met = reflexive(record)
+    return Judgement(record.nat, Endpoint(met.address, met.port) if met is not None else None)
 
 
 def settled(current: Judgement, last: Judgement, now: Judgement) -> Judgement:

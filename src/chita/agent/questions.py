@@ -1,0 +1,180 @@
+"""Questions: asks other agents through the tunnels, and answers theirs (`chita.fabric.questions`).
+
+The sockets are bound to this node's mesh addresses. Who asks is believed by the source address, so
+a question counts only if it came out of a tunnel of ours, whose peer may use no other address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from chita.agent.sessions import Sessions
+from chita.desired.tunnels import Endpoint
+from chita.fabric.questions import LENGTH, PORT, Ask, Seen, decoded, encoded
+from chita.model.cluster import ClusterState
+from chita.model.net import Address
+from chita.telemetry.log import logger
+
+PATIENCE_S = 1.0
+"""How long an answer may take; a tunnel over the whole world takes a third of it."""
+
+TUNNEL_PREFIX = "chita-wg"
+
+_REOPEN_S = 2.0
+"""How soon a socket follows when our mesh address changes."""
+_KNOWN_S = 5.0
+"""How old what a device holds may be for an answer; a peer that is not there is looked up again."""
+_FRESH_S = 1.0
+_AT_ONCE = 64
+"""Questions that wait to be answered; what comes on top is dropped, and asked again."""
+
+_FREEBIND = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
+"""IP_FREEBIND (linux/in.h), IPV6_FREEBIND (linux/in6.h): the address may come later."""
+_RECEIVE_PKTINFO = {4: (socket.IPPROTO_IP, 8), 6: (socket.IPPROTO_IPV6, 49)}
+_PKTINFO = {(socket.IPPROTO_IP, 8): 0, (socket.IPPROTO_IPV6, 50): 16}
+"""Where the index of the device stands in in_pktinfo (ip(7)) and in6_pktinfo (RFC 3542)."""
+
+_SIOCGIFNAME = 0x8910  # linux/sockios.h; asks the namespace of the socket
+_NAME_BYTES = 16  # IFNAMSIZ, linux/if.h
+_IFREQ = struct.Struct("@16si20x")
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_LOG = logger("questions")
+
+
+class Questions:
+    """Both sides of the conversation for one node."""
+
+    def __init__(self, node: str, cluster: Callable[[], ClusterState], sessions: Sessions) -> None:
+        self._node = node
+        self._cluster = cluster
+        self._sessions = sessions
+        self._sockets: dict[Address, socket.socket] = {}
+        self._waiting: dict[bytes, asyncio.Future[Endpoint | None]] = {}
+        self._asked: asyncio.Queue[tuple[Ask, Address, socket.socket]] = asyncio.Queue(_AT_ONCE)
+
+    async def run(self) -> NoReturn:
+        """Answer for ever; the sockets follow our mesh addresses."""
+        try:
+            while True:
+                self.follow()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_REOPEN_S):
+                        while True:
+                            await self._answer(*await self._asked.get())
+        finally:
+            for address in list(self._sockets):
+                self._close(address)
+
+    async def seen_at(self, node: str) -> Endpoint | None:
+        """Return where the tunnel of *node* sees ours; None: it cannot be asked or cannot tell."""
+        there = self._cluster().nodes.get(node)
+        mesh = self._common(there.mesh_addresses if there is not None else ())
+        if mesh is None:
+            return None
+        own, far = mesh
+        number = os.urandom(8)
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                self._sockets[own].sendto(encoded(Ask(number)), (str(far), PORT))
+                found: Endpoint | None = await answer
+        except (OSError, TimeoutError):  # no route to it at the moment, or it does not answer
+            return None
+        finally:
+            del self._waiting[number]
+        return found
+
+    def _common(self, far: tuple[Address, ...]) -> tuple[Address, Address] | None:
+        """Return our address and the far one of a family that both have, IPv4 first."""
+        for own in sorted(self._sockets, key=lambda address: address.family):
+            for address in far:
+                if address.family == own.family:
+                    return own, address
+        return None
+
+    def follow(self) -> None:
+        """Have one socket at each of our mesh addresses, in the namespace of this thread."""
+        here = self._cluster().nodes.get(self._node)
+        wanted = set(here.mesh_addresses) if here is not None else set()
+        for address in self._sockets.keys() - wanted:
+            self._close(address)
+        for address in wanted - self._sockets.keys():
+            try:
+                self._open(address)
+            except OSError as error:
+                _LOG.warning("no questions at this address", address=str(address), why=str(error))
+
+    def _open(self, address: Address) -> None:
+        family = address.family
+        sock = socket.socket(_FAMILIES[family], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.setsockopt(*_FREEBIND[family], 1)
+            sock.setsockopt(*_RECEIVE_PKTINFO[family], 1)
+            sock.bind((str(address), PORT))
+        except OSError:
+            sock.close()
+            raise
+        self._sockets[address] = sock
+        asyncio.get_running_loop().add_reader(sock, self._hear, sock)
+
+    def _close(self, address: Address) -> None:
+        sock = self._sockets.pop(address)
+        asyncio.get_running_loop().remove_reader(sock)
+        sock.close()
+
+    def _hear(self, sock: socket.socket) -> None:
+        try:
+            datagram, notes, _, source = sock.recvmsg(LENGTH + 1, 128)
+        except OSError:  # an error that was queued on the socket: somebody does not listen
+            return
+        match decoded(datagram):
+            case Seen(number, endpoint):
+                answer = self._waiting.get(number)
+                if answer is not None and not answer.done():
+                    answer.set_result(endpoint)
+            case Ask() as ask if _device(sock, notes).startswith(TUNNEL_PREFIX):
+                with suppress(asyncio.QueueFull):
+                    self._asked.put_nowait((ask, Address.parse(source[0]), sock))
+            case _:
+                pass
+
+    async def _answer(self, ask: Ask, source: Address, sock: socket.socket) -> None:
+        endpoint = await self._endpoint(source)
+        with suppress(OSError):  # the socket was replaced, or there is no way back
+            sock.sendto(encoded(Seen(ask.number, endpoint)), (str(source), PORT))
+
+    async def _endpoint(self, mesh: Address) -> Endpoint | None:
+        """Return where our tunnel sees the node that has *mesh*."""
+        cluster = self._cluster()
+        name = next((it.name for it in cluster.nodes.values() if mesh in it.mesh_addresses), "")
+        record = cluster.fabric_nodes.get(name)
+        if record is None:
+            return None
+        for max_age_s in (_KNOWN_S, _FRESH_S):
+            peers = await self._sessions.peers(max_age_s=max_age_s)
+            peer = peers.get(record.wireguard_key)
+            if peer is not None and peer.endpoint is not None and peer.handshake_s:
+                return peer.endpoint
+        return None
+
+
+def _device(sock: socket.socket, notes: list[tuple[int, int, bytes]]) -> str:
+    """Return the name of the device a datagram came out of; empty: it is gone."""
+    for level, kind, content in notes:
+        offset = _PKTINFO.get((level, kind))
+        if offset is None:
+            continue
+        (index,) = struct.unpack_from("@i", content, offset)
+        with suppress(OSError):
+            answer = fcntl.ioctl(sock, _SIOCGIFNAME, _IFREQ.pack(b"", index))
+            return answer[:_NAME_BYTES].rstrip(b"\0").decode()
+    return ""
