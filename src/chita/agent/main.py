@@ -236,7 +236,7 @@ class Agent:
     def _probed(self) -> Plan | None:
         """Return what there is to probe: nothing before the kernel holds the ways to it."""
         state = self._reconciler.state
-        return Plan(self._reconciler.cluster, state.paths) if state is not None else None
+        return Plan(self._reconciler.cluster, state) if state is not None else None
 
     async def _settle_memory(self) -> None:
         """Tidy up once the first sync is done."""

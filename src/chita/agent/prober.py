@@ -11,19 +11,21 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NoReturn
 
 import msgspec
 
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE
-from chita.dataplane.probes.sockets import EchoSockets
-from chita.desired.paths import Path
-from chita.fabric.health import UNPROBED, Health, Transit, Verdict
+from chita.compute.routes import VXLAN_DEVICE
+from chita.dataplane.probes.sockets import EchoSockets, Wrapping
+from chita.desired.node_state import NodeState
+from chita.fabric.health import UNPROBED, Direct, Health, Local, Transit, Verdict, Way
 from chita.fabric.schedule import Egress, Target, targets
-from chita.fabric.survey import Probe, Survey
+from chita.fabric.survey import Survey
 from chita.fabric.timing import DEFAULT, Timing
+from chita.fabric.watched import Probe
 from chita.model.cluster import ClusterState
+from chita.model.net import Address
 from chita.telemetry.log import logger
 
 TICK_S = 0.05
@@ -37,10 +39,10 @@ _LOG = logger("prober")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is probed: the cluster as decided upon, and the paths in use."""
+    """What is probed: the cluster as decided upon, and what the kernel was made to hold for it."""
 
     cluster: ClusterState
-    paths: Mapping[str, Path]
+    state: NodeState
 
 
 class Prober:
@@ -61,6 +63,8 @@ class Prober:
         self._sockets = sockets
         self._timing = timing
         self._followed: Plan | None = None
+        self._devices: dict[str, str] = {}
+        """The WireGuard device that has a session with a node."""
         self.survey = Survey(timing)
         self.health = UNPROBED
 
@@ -93,28 +97,72 @@ class Prober:
             self._tell(health)
 
     def _follow(self, now_s: float) -> None:
-        plan = self._plan()
-        last = self._followed
+        plan, last = self._plan(), self._followed
         if plan is None or (
-            last is not None and plan.cluster is last.cluster and plan.paths is last.paths
+            last is not None and plan.cluster is last.cluster and plan.state is last.state
         ):
             return
         self._followed = plan
-        wanted = targets(plan.cluster, self._node, plan.paths, timing=self._timing)
-        # Relays are not probed end to end yet.
-        hops = {way: it for way, it in wanted.items() if not isinstance(way, Transit)}
-        self.survey.follow(hops, now_s)
+        self._devices = {
+            peer.node: device.device
+            for device in plan.state.wireguards.values()
+            for peer in device.peers.values()
+        }
+        wanted = targets(plan.cluster, self._node, plan.state.paths, timing=self._timing)
+        self.survey.follow(wanted, now_s)
 
     def _send(self, probe: Probe, now_s: float) -> None:
+        target = probe.target
         try:
-            self._sockets.send(
-                probe.token, probe.end, device=_device(probe.target), size_bytes=probe.size_bytes
-            )
-        except OSError as error:
-            if error.errno in _BUSY:
-                self.survey.forget(probe.token)
+            if target.via is None:
+                device = self._device(target)
+                self._sockets.send(
+                    probe.token, probe.end, device=device, size_bytes=probe.size_bytes
+                )
             else:
-                self.survey.unsent(probe.token, now_s, os.strerror(error.errno or 0))
+                self._send_to_relay(probe, target.via)
+        except OSError as error:
+            self._refused(probe, error, now_s)
+
+    def _send_to_relay(self, probe: Probe, relay: Address) -> None:
+        plan = self._followed
+        transit = plan.state.transit if plan is not None else None
+        source = plan.cluster.nodes[self._node].mesh(probe.end.family) if plan is not None else None
+        if transit is None or source is None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        how = Wrapping(relay=relay, source=source, port=transit.port, vni=transit.vni)
+        self._sockets.send_wrapped(
+            probe.token,
+            probe.end,
+            how,
+            device=self._device(probe.target),
+            size_bytes=probe.size_bytes,
+        )
+
+    def _refused(self, probe: Probe, error: OSError, now_s: float) -> None:
+        if error.errno in _BUSY:
+            self.survey.forget(probe.token)
+        elif error.errno == errno.EMSGSIZE:
+            self.survey.too_large(probe.token, now_s)
+        else:
+            self.survey.unsent(probe.token, now_s, os.strerror(error.errno or 0))
+
+    def _device(self, target: Target) -> str:
+        """Return what the probe is bound to; empty: where the routes in force lead.
+
+        Raises:
+            OSError: there is no session with that node, on any device.
+        """
+        match target.egress:
+            case Egress.WIREGUARD:
+                device = self._devices.get(_first_hop(target.way))
+                if device is None:
+                    raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+                return device
+            case Egress.VXLAN:
+                return VXLAN_DEVICE
+            case Egress.NETWORK:
+                return ""
 
     def _tell(self, health: Health) -> None:
         for way, known in health.ways.items():
@@ -128,11 +176,9 @@ class Prober:
         self._changed(health)
 
 
-def _device(target: Target) -> str:
-    match target.egress:
-        case Egress.WIREGUARD:
-            return WIREGUARD_DEVICE
-        case Egress.VXLAN:
-            return VXLAN_DEVICE
-        case Egress.NETWORK:
-            return ""
+def _first_hop(way: Way) -> str:
+    match way:
+        case Local(node=node) | Direct(node=node):
+            return node
+        case Transit(relay=relay):
+            return relay

@@ -13,8 +13,10 @@ from enum import StrEnum
 import msgspec
 
 from chita.desired.paths import Path, PathKind, Rung, RungState
+from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.gateways import is_gateway, rank
 from chita.fabric.health import Direct, Local, Transit, Way
+from chita.fabric.sizes import bare_sizes, transit_sizes, vxlan_sizes, wireguard_sizes
 from chita.fabric.timing import DEFAULT, Timing
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
@@ -29,6 +31,8 @@ _URGENT_SHARE = 0.6
 
 _TUNNELS = (PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED)
 _NETWORK = (PathKind.ROUTED, PathKind.VXLAN)
+_LIKELY = (RungState.USED, RungState.READY, RungState.FAILED, RungState.UNPROVEN, RungState.REFUSED)
+"""States of a rung, those first over which a probe is most likely to go."""
 
 
 class Egress(StrEnum):
@@ -62,8 +66,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     egress: Egress
     use: Use
     every_s: float
-    mtu_bytes: int = 0
-    """The largest inner packet that the records promise; 0: they say nothing."""
+    """Between small probes."""
+    size_every_s: float
+    """Between those of full size."""
+    mtu_bytes: int
+    """The largest inner packet that the records promise, or that came through already."""
 
 
 def targets(
@@ -84,7 +91,9 @@ def targets(
         for target in _to_node(cluster, here, name, path, timing):
             urgent = name in relays or (name in busy and target.use is Use.USED)
             found[target.way] = (
-                msgspec.structs.replace(target, use=Use.URGENT, every_s=timing.used_s)
+                msgspec.structs.replace(
+                    target, use=Use.URGENT, every_s=timing.used_s, size_every_s=timing.size_used_s
+                )
                 if urgent
                 else target
             )
@@ -140,15 +149,27 @@ def _to_node(
             egress=egress,
             use=Use.USED if is_used else Use.STANDBY,
             every_s=timing.used_s if is_used else timing.standby_s,
+            size_every_s=timing.size_used_s if is_used else timing.size_standby_s,
             mtu_bytes=rung.mtu_bytes,
         )
 
 
+def sizes(target: Target) -> tuple[int, ...]:
+    """Return the packet sizes worth trying over *target*, ascending."""
+    match target.egress:
+        case Egress.NETWORK:
+            hop = bare_sizes()
+        case Egress.VXLAN:
+            hop = vxlan_sizes()
+        case Egress.WIREGUARD:
+            hop = wireguard_sizes()
+    return hop if target.via is None else transit_sizes(hop)
+
+
 def _first(held: Iterable[Rung], kinds: tuple[PathKind, ...]) -> Rung | None:
-    """Return the rung of *kinds* that is used, else the best."""
+    """Return the rung of *kinds* that packets take: the one used, else the best that may carry."""
     found = [rung for rung in held if rung.kind in kinds]
-    used = [rung for rung in found if rung.state is RungState.USED]
-    return next(iter(used or found), None)
+    return min(found, key=lambda rung: _LIKELY.index(rung.state), default=None)
 
 
 def _egress(kind: PathKind) -> Egress:
@@ -181,22 +202,19 @@ def _transits(
     gateways = [
         node
         for node in cluster.fabric_nodes.values()
-        if is_gateway(node) and (Direct(node.name) in hops or Local(node.name) in hops)
+        if is_gateway(node) and _hop(hops, node.name) is not None
     ]
     for location, behind in _behind_relays(cluster, paths).items():
         in_use = {name for node in behind for name in _relays_in_use(paths[node])}
         listed = list(dict.fromkeys(name for node in behind for name in _listed(paths[node])))
-        mtu_bytes = min(
-            (it.mtu_bytes for node in behind for it in rungs(paths[node]) if _is_relayed(it)),
-            default=0,
-        )
         for place, name in enumerate(_candidates(gateways, here, location, in_use, listed)):
             ends = _ends(cluster, here, behind, name)
             relay = cluster.nodes.get(name)
             via = common_mesh(here, relay) if relay is not None else None
             if not ends or via is None or via.family != ends[0].family:
                 continue
-            hop = hops.get(Local(name)) or hops[Direct(name)]
+            hop = _hop(hops, name)
+            assert hop is not None
             used = name in in_use
             idle_s = timing.standby_s if place < RELAYS_A_PLACE else timing.idle_transit_s
             yield Target(
@@ -207,8 +225,25 @@ def _transits(
                 egress=hop.egress,
                 use=Use.URGENT if used else Use.STANDBY,
                 every_s=timing.transit_s if used else idle_s,
-                mtu_bytes=mtu_bytes,
+                size_every_s=timing.size_used_s if used else timing.size_standby_s,
+                mtu_bytes=_transit_mtu(hop, name, [paths[node] for node in behind]),
             )
+
+
+def _transit_mtu(hop: Target, relay: str, behind: Iterable[Path]) -> int:
+    """Return what a packet through *relay* may be at most: what the paths say, if they name it."""
+    said = [
+        rung.mtu_bytes
+        for path in behind
+        for rung in rungs(path)
+        if _is_relayed(rung) and relay in rung.relays
+    ]
+    return min(hop.mtu_bytes - TRANSIT_OVERHEAD[4], max(said, default=hop.mtu_bytes))
+
+
+def _hop(hops: Mapping[Way, Target], relay: str) -> Target | None:
+    """Return how a relay itself is probed by the way its packets take."""
+    return hops.get(Local(relay)) or hops.get(Direct(relay))
 
 
 def _is_relayed(rung: Rung) -> bool:
@@ -267,17 +302,20 @@ def _ends(
 
 def _within_budget(wanted: Mapping[Way, Target], timing: Timing) -> dict[Way, Target]:
     """Return *wanted* with intervals so long that all together keep to the budget."""
-    urgent = sum(1 / it.every_s for it in wanted.values() if it.use is Use.URGENT)
-    rest = sum(1 / it.every_s for it in wanted.values() if it.use is not Use.URGENT)
+    demand = {Use.URGENT: 0.0, Use.USED: 0.0, Use.STANDBY: 0.0}
+    for it in wanted.values():
+        demand[it.use] += 1 / it.every_s + 1 / it.size_every_s
+    urgent, rest = demand[Use.URGENT], demand[Use.USED] + demand[Use.STANDBY]
     allowed = min(urgent, timing.budget * _URGENT_SHARE)
-    stretch = {
-        Use.URGENT: urgent / allowed if urgent else 1.0,
-        Use.USED: max(1.0, rest / (timing.budget - allowed)),
-    }
-    stretch[Use.STANDBY] = stretch[Use.USED]
+    stretch = dict.fromkeys(Use, max(1.0, rest / (timing.budget - allowed)))
+    stretch[Use.URGENT] = urgent / allowed if urgent else 1.0
     return {
         way: it
         if stretch[it.use] == 1
-        else msgspec.structs.replace(it, every_s=it.every_s * stretch[it.use])
+        else msgspec.structs.replace(
+            it,
+            every_s=it.every_s * stretch[it.use],
+            size_every_s=it.size_every_s * stretch[it.use],
+        )
         for way, it in wanted.items()
     }

@@ -6,63 +6,20 @@ are `chita.agent.prober`'s.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, permutations
 
-import msgspec
-
-from chita.fabric.health import UNPROBED, Direct, Health, Local, Transit, Verdict, Way, WayHealth
-from chita.fabric.samples import Samples
+from chita.fabric.health import UNPROBED, Health, Transit, Verdict, Way, WayHealth
 from chita.fabric.schedule import Target, Use
 from chita.fabric.timing import DEFAULT, Timing
-from chita.fabric.verdicts import Trial
+from chita.fabric.watched import Probe, Sent, Watched
 from chita.model.net import Address
 
 _BURST_S = 0.2
 """How much of the budget may be spent at once, seconds of it."""
-
-
-class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A packet to send."""
-
-    token: int
-    """What its answer carries."""
-    target: Target
-    end: Address
-    """Who is to answer."""
-    size_bytes: int = 0
-    """Of the IP packet, for the search of the largest; 0: as small as can be."""
-
-
-class _Sent(msgspec.Struct, kw_only=True):
-    """A probe under way."""
-
-    probe: Probe
-    sent_s: float
-    patience_s: float
-    is_lost: bool = False
-
-
-class Watched:
-    """One way: what it is, and all that is known of it."""
-
-    __slots__ = ("due_s", "health", "samples", "target", "trial", "turn")
-
-    def __init__(self, target: Target, now_s: float, timing: Timing) -> None:
-        self.target = target
-        self.trial = Trial(now_s, timing)
-        self.samples = Samples()
-        self.due_s = now_s
-        self.turn = zlib.crc32(repr(target.way).encode())
-        """Which end is asked next; each way starts with another one."""
-        self.health = WayHealth()
-
-    def next_end(self) -> Address:
-        """Return who is to answer next."""
-        self.turn += 1
-        return self.target.ends[self.turn % len(self.target.ends)]
+_REORDER_S = 5.0
+"""How often the order of relays is looked at."""
 
 
 class Survey:
@@ -73,11 +30,17 @@ class Survey:
         self.ways: dict[Way, Watched] = {}
         self._due: dict[bool, list[tuple[float, int, Way]]] = {True: [], False: []}
         """Heaps of what is to be sent when, the urgent apart."""
+        self._due_sizes: list[tuple[float, int, Way]] = []
         self._places: dict[str, list[Way]] = {}
         """Ways by the location they lead to."""
+        self._relayed: dict[str, list[Way]] = {}
+        """Of these, those through a relay."""
+        self._nodes: dict[str, list[Way]] = {}
+        """The others by the node they lead to."""
+        self._reorder_s = 0.0
         self._tokens = count(1)
-        self._awaited: dict[int, _Sent] = {}
-        self._late: dict[int, _Sent] = {}
+        self._awaited: dict[int, Sent] = {}
+        self._late: dict[int, Sent] = {}
         self._allowance = 0.0
         self._last_s: float | None = None
         self._changed: set[Way] = set()
@@ -103,15 +66,24 @@ class Survey:
                 self._plan(
                     way, min(watched.due_s, now_s + target.every_s) if sooner else watched.due_s
                 )
-        self._places = {}
+        self._places, self._relayed, self._nodes = {}, {}, {}
         for way, watched in self.ways.items():
-            self._places.setdefault(watched.target.location, []).append(way)
+            location = watched.target.location
+            self._places.setdefault(location, []).append(way)
+            if isinstance(way, Transit):
+                self._relayed.setdefault(location, []).append(way)
+            else:
+                self._nodes.setdefault(way.node, []).append(way)
 
     def _plan(self, way: Way, due_s: float) -> None:
         watched = self.ways[way]
         watched.due_s = due_s
         urgent = watched.target.use is Use.URGENT
         heappush(self._due[urgent], (due_s, next(self._tokens), way))
+
+    def _plan_size(self, way: Way, due_s: float) -> None:
+        self.ways[way].size.due_s = due_s
+        heappush(self._due_sizes, (due_s, next(self._tokens), way))
 
     # ── what is sent ──────────────────────────────────────────────────────────────────────────
 
@@ -128,16 +100,42 @@ class Survey:
                 watched = self.ways.get(way)
                 if watched is None or watched.due_s != due_s:
                     continue  # planned anew since
-                probes.append(self._send(watched, now_s))
+                probes.append(self._sent(watched, now_s))
                 interval_s = watched.target.every_s
                 if watched.trial.is_suspect:
                     interval_s = min(interval_s, self._timing.confirm_s)
                 self._plan(way, max(due_s, now_s - interval_s / 2) + interval_s)
+        return probes + self._sizes_due(now_s)
+
+    def _sizes_due(self, now_s: float) -> list[Probe]:
+        """Return the full-size probes to send now, and bursts whole, whatever the budget has left.
+
+        Only over ways that carry small ones.
+        """
+        heap, probes = self._due_sizes, []
+        while heap and heap[0][0] <= now_s and self._allowance >= 1:
+            due_s, _, way = heappop(heap)
+            watched = self.ways.get(way)
+            if watched is None or watched.size.due_s != due_s:
+                continue
+            if watched.trial.verdict is Verdict.UP:
+                wanted = watched.size.due(now_s, every_s=watched.target.size_every_s)
+                end = watched.next_end(now_s)
+                probes += [self._sent(watched, now_s, size, end) for size in wanted]
+                self._plan_size(way, watched.size.due_s)
+            # Else it is planned anew once the way is up.
         return probes
 
-    def _send(self, watched: Watched, now_s: float) -> Probe:
-        probe = Probe(token=next(self._tokens), target=watched.target, end=watched.next_end())
-        self._awaited[probe.token] = _Sent(
+    def _sent(
+        self, watched: Watched, now_s: float, size_bytes: int = 0, end: Address | None = None
+    ) -> Probe:
+        probe = Probe(
+            token=next(self._tokens),
+            target=watched.target,
+            end=end or watched.next_end(now_s),
+            size_bytes=size_bytes,
+        )
+        self._awaited[probe.token] = Sent(
             probe=probe, sent_s=now_s, patience_s=watched.trial.patience_s
         )
         self._allowance -= 1
@@ -155,16 +153,39 @@ class Survey:
         watched = self.ways.get(way)
         if watched is None:
             return
-        if not sent.is_lost:
-            watched.samples.add(now_s, rtt_s)
-        if watched.trial.answer(now_s, rtt_s, has_other=self._has_other(way)):
+        size_bytes = sent.probe.size_bytes
+        if size_bytes:
+            if watched.size.answer(size_bytes, now_s):
+                self._changed.add(way)
+            self._plan_size(way, watched.size.due_s)
+        else:
+            watched.heard_s = now_s
+            if not sent.is_lost:
+                watched.samples.add(now_s, rtt_s)
+        trial = watched.trial
+        if len(watched.target.ends) > 1:
+            watched.suspects.pop(sent.probe.end, None)
+            silent = trial.silent - {sent.probe.end}
+            watched.suspect(silent, now_s, self._timing.suspect_s)
+        has_other = trial.verdict is Verdict.DOWN and self._has_other(way)
+        if trial.answer(now_s, rtt_s, has_other=has_other):
             self._changed.add(way)
+            self._plan_size(way, now_s)
 
     def unsent(self, token: int, now_s: float, why: str) -> None:
         """Take it that a probe could not be sent: *why* is what the kernel said."""
         sent = self._awaited.pop(token, None)
         if sent is not None:
             self._lose(sent, now_s, why)
+
+    def too_large(self, token: int, now_s: float) -> None:
+        """Take it that our own device does not take a packet of this size."""
+        sent = self._awaited.pop(token, None)
+        watched = self.ways.get(sent.probe.target.way) if sent is not None else None
+        if sent is not None and watched is not None:
+            if watched.size.refuse(sent.probe.size_bytes, now_s):
+                self._changed.add(sent.probe.target.way)
+            self._plan_size(sent.probe.target.way, watched.size.due_s)
 
     def forget(self, token: int) -> None:
         """Take it that a probe was never sent, for a reason that says nothing of its way."""
@@ -186,10 +207,17 @@ class Survey:
                 break
             del self._late[token]
 
-    def _lose(self, sent: _Sent, now_s: float, why: str = "") -> None:
+    def _lose(self, sent: Sent, now_s: float, why: str = "") -> None:
         way = sent.probe.target.way
         watched = self.ways.get(way)
         if watched is None:
+            return
+        if sent.probe.size_bytes:
+            self._lose_size(sent, watched, now_s)
+            return
+        if watched.is_rested(sent.probe.end):
+            # It was silent before, alone: that it still is says nothing of the way.
+            watched.suspect([sent.probe.end], now_s, self._timing.suspect_s)
             return
         watched.samples.add(now_s, None)
         first = not watched.trial.lost_in_row
@@ -205,41 +233,60 @@ class Survey:
         elif first and watched.trial.is_suspect:
             self._plan(way, now_s)
 
-    def _turned_down(self, way: Way, now_s: float) -> None:
-        """Use what answers at all where nothing else is left."""
-        self._changed.add(way)
-        for other in self._alternatives(way):
-            if not self._has_other(other) and self.ways[other].trial.admit(now_s):
-                self._changed.add(other)
+    def _lose_size(self, sent: Sent, watched: Watched, now_s: float) -> None:
+        way = watched.target.way
+        small_pass = watched.heard_s > sent.sent_s and not watched.trial.lost_in_row
+        if watched.size.lose(sent.probe.size_bytes, now_s, small_pass=small_pass):
+            self._changed.add(way)
+        self._plan_size(way, watched.size.due_s)
+        self._plan(way, now_s)  # does a small one pass?
 
     # ── what follows ──────────────────────────────────────────────────────────────────────────
 
-    def _alternatives(self, way: Way) -> Iterator[Way]:
-        """Yield the other ways by which traffic of *way* could go."""
-        for other in self._places.get(self.ways[way].target.location, ()):
-            match way, other:
-                case Transit(), _:
-                    related = True
-                case (
-                    (Local(node=node) | Direct(node=node)),
-                    (Local(node=there) | Direct(node=there)),
-                ):
-                    related = node == there
-                case _:
-                    related = True
-            if related and other != way:
-                yield other
+    def _turned_down(self, way: Way, now_s: float) -> None:
+        """Give up what depends on *way*, and use what answers at all where nothing else is left."""
+        self._changed.add(way)
+        places = {self.ways[way].target.location}
+        if not isinstance(way, Transit) and not any(map(self._is_up, self._to_node(way.node))):
+            for other, watched in self.ways.items():
+                if isinstance(other, Transit) and other.relay == way.node:
+                    reason = f"{way.node} itself does not answer"
+                    if watched.trial.condemn(now_s, reason):
+                        self._changed.add(other)
+                        places.add(watched.target.location)
+        for other in (it for place in places for it in self._places[place]):
+            trial = self.ways[other].trial
+            is_left = trial.verdict is Verdict.DOWN and not self._has_other(other)
+            if is_left and trial.admit(now_s):
+                self._changed.add(other)
+
+    def _to_node(self, node: str) -> list[Way]:
+        return self._nodes.get(node, [])
+
+    def _is_up(self, way: Way) -> bool:
+        return self.ways[way].trial.verdict is Verdict.UP
 
     def _has_other(self, way: Way) -> bool:
         """Whether another way than *way* leads where it leads, and is UP.
 
         That a node of a location is reached directly is no help to those behind a relay.
         """
-        return any(
-            self.ways[other].trial.verdict is Verdict.UP
-            for other in self._alternatives(way)
-            if isinstance(other, Transit) or not isinstance(way, Transit)
-        )
+        others = self._relayed.get(self.ways[way].target.location, [])
+        if not isinstance(way, Transit):
+            others = [*others, *self._to_node(way.node)]
+        return any(other != way and self._is_up(other) for other in others)
+
+    def _reorder(self, now_s: float) -> None:
+        """Tell the round trips through relays anew where their order has become another."""
+        for ways in self._relayed.values():
+            up = [self.ways[way] for way in ways if self._is_up(way)]
+            medians = {it.target.way: it.samples.recent(now_s).p50_s for it in up}
+            if any(
+                _is_faster(medians[b.target.way], medians[a.target.way], self._timing.margin)
+                and not _is_faster(b.rtt_s, a.rtt_s, 0.0)
+                for a, b in permutations(up, 2)
+            ):
+                self._changed.update(medians)
 
     def health(self, now_s: float, wall_s: float) -> Health:
         """Return what is known; the same object while nothing changed that paths depend on.
@@ -248,6 +295,9 @@ class Survey:
             now_s: now, by the clock of the probes.
             wall_s: now, seconds since the epoch.
         """
+        if self._reorder_s <= now_s:
+            self._reorder_s = now_s + _REORDER_S
+            self._reorder(now_s)
         if not self._changed:
             return self._health
         ways = dict(self._health.ways)
@@ -257,12 +307,21 @@ class Survey:
                 ways.pop(way, None)
                 continue
             trial = watched.trial
-            ways[way] = watched.health = WayHealth(
+            watched.rtt_s = watched.samples.recent(now_s).p50_s
+            ways[way] = WayHealth(
                 verdict=trial.verdict,
                 reason=trial.reason,
                 since_s=wall_s - (now_s - trial.since_s),
-                rtt_s=watched.samples.recent(now_s).p50_s,
+                mtu_bytes=watched.size.mtu_bytes,
+                rtt_s=watched.rtt_s,
             )
         self._changed = set()
         self._health = Health(ways)
         return self._health
+
+
+def _is_faster(one_s: float | None, other_s: float | None, margin: float) -> bool:
+    """Whether the first round trip is shorter, by *margin* of the second; unknown is longest."""
+    if one_s is None or other_s is None:
+        return one_s is not None
+    return one_s < other_s * (1 - margin)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from chita.fabric.health import Verdict
 from chita.fabric.timing import DEFAULT, Timing
+from chita.model.net import Address
 
 _READMIT_ANSWERS = 3
 """So many answers in the clean time at least, however rarely a way is probed."""
@@ -33,7 +34,7 @@ class Trial:
         self.reason = "not probed yet"
         self.since_s = now_s
         self.lost_in_row = 0
-        self._targets: set[object] = set()
+        self._targets: set[Address] = set()
         self._first_lost_s = now_s
         self._clean_since_s: float | None = None
         self._answers = 0
@@ -45,6 +46,11 @@ class Trial:
     def is_suspect(self) -> bool:
         """Whether something was lost that no answer has followed yet, and no verdict stands."""
         return self.lost_in_row > 0 and self.verdict is not Verdict.DOWN
+
+    @property
+    def silent(self) -> frozenset[Address]:
+        """The targets that did not answer since the last answer."""
+        return frozenset(self._targets)
 
     @property
     def patience_s(self) -> float:
@@ -88,7 +94,7 @@ class Trial:
         return False
 
     def lose(
-        self, now_s: float, sent_s: float, *, target: object, targets_needed: int, why: str = ""
+        self, now_s: float, sent_s: float, *, target: Address, targets_needed: int, why: str = ""
     ) -> bool:
         """Take the loss of a probe; return whether the verdict changed.
 
@@ -116,16 +122,17 @@ class Trial:
         )
         return self._turn(Verdict.DOWN, now_s, reason)
 
+    def condemn(self, now_s: float, reason: str) -> bool:
+        """Take it as DOWN for something else's sake; return whether the verdict changed."""
+        if self.verdict is Verdict.DOWN:
+            return False
+        return self._turn(Verdict.DOWN, now_s, reason)
+
     def admit(self, now_s: float) -> bool:
         """Take it back if it answers, since nothing else is left; return whether it changed."""
         if self.verdict is not Verdict.DOWN or self._clean_since_s is None:
             return False
         return self._turn(Verdict.UP, now_s, "it answers again, and no other way does")
-
-    def forgive(self) -> None:
-        """Take losses back that were the target's fault, not the way's."""
-        self.lost_in_row = 0
-        self._targets.clear()
 
     def _turn(self, verdict: Verdict, now_s: float, reason: str) -> bool:
         self.verdict, self.reason, self.since_s = verdict, reason, now_s

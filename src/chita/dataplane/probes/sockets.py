@@ -15,9 +15,12 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
+from chita.dataplane.netlink.namespace import inside
 from chita.dataplane.probes.icmp import (
     HEADERS,
     echo_request,
@@ -25,6 +28,7 @@ from chita.dataplane.probes.icmp import (
     hear_replies_to,
     never_fragment,
 )
+from chita.dataplane.probes.packets import echo_packet, gpe_header
 from chita.errors import KernelError
 from chita.model.net import Address, Family
 
@@ -44,14 +48,43 @@ class Answer(msgspec.Struct, frozen=True):
     rtt_s: float
 
 
-class EchoSockets:
-    """All sockets of one node's probes. Nothing of it blocks."""
+class _Carrier(StrEnum):
+    ICMP = "icmp"
+    UDP = "udp"
 
-    def __init__(self) -> None:
+
+class _Sender(msgspec.Struct, frozen=True):
+    """What a socket sends, and out of which device; empty: where the routes in force lead."""
+
+    family: Family
+    device: str
+    carrier: _Carrier
+
+
+class Wrapping(msgspec.Struct, frozen=True, kw_only=True):
+    """How a packet reaches a relay, which unwraps and forwards it."""
+
+    relay: Address
+    """The relay's mesh address."""
+    source: Address
+    """Our mesh address, of the family inside."""
+    port: int
+    vni: int
+
+
+class EchoSockets:
+    """All sockets of one node's probes. Nothing of it blocks.
+
+    Args:
+        namespace: where they are opened; None: here.
+    """
+
+    def __init__(self, namespace: Path | None = None) -> None:
+        self._namespace = namespace
         self._mark = os.urandom(8)
         self.identifier = int.from_bytes(os.urandom(2))
         self._hearing: dict[Family, socket.socket] = {}
-        self._sending: dict[tuple[Family, str], socket.socket] = {}
+        self._sending: dict[_Sender, socket.socket] = {}
 
     def open(self) -> None:
         """Open the sockets that hear; a family the node does not have is left out.
@@ -80,18 +113,45 @@ class EchoSockets:
         Raises:
             OSError: the kernel refused; EMSGSIZE: it is larger than the device's MTU.
         """
-        family = end.family
+        packet = echo_request(
+            end.family, self.identifier, token & 0xFFFF, self._body(token, end, size_bytes)
+        )
+        self._put(_Sender(end.family, device, _Carrier.ICMP), packet, (str(end), 0))
+
+    def send_wrapped(
+        self, token: int, end: Address, how: Wrapping, *, device: str, size_bytes: int = 0
+    ) -> None:
+        """Send one request to a relay, for it to forward to *end*; as `send` otherwise.
+
+        Raises:
+            OSError: the kernel refused; EMSGSIZE: wrapped it is larger than the device's MTU.
+        """
+        packet = echo_packet(
+            how.source,
+            end,
+            identifier=self.identifier,
+            sequence=token & 0xFFFF,
+            payload=self._body(token, end, size_bytes),
+        )
+        self._put(
+            _Sender(how.relay.family, device, _Carrier.UDP),
+            gpe_header(how.vni, end.family) + packet,
+            (str(how.relay), how.port),
+        )
+
+    def _body(self, token: int, end: Address, size_bytes: int) -> bytes:
         body = _BODY.pack(self._mark, token, time.time_ns())
-        filler = bytes(max(0, size_bytes - HEADERS[family] - len(body)))
-        packet = echo_request(family, self.identifier, token & 0xFFFF, body + filler)
+        return body + bytes(max(0, size_bytes - HEADERS[end.family] - len(body)))
+
+    def _put(self, sender: _Sender, packet: bytes, destination: tuple[str, int]) -> None:
         for attempt in (1, 2):
             try:
-                self._sender(family, device).sendto(packet, (str(end), 0))
+                self._socket(sender).sendto(packet, destination)
             except OSError as error:
                 # A device that was made anew has another index: bind to that one.
                 if error.errno not in _GONE or attempt == 2:
                     raise
-                self._drop(family, device)
+                self._drop(sender)
             else:
                 return
 
@@ -125,29 +185,31 @@ class EchoSockets:
             return None
         return Answer(token, (arrived_ns - sent_ns) / 1e9)
 
-    def _sender(self, family: Family, device: str) -> socket.socket:
-        held = self._sending.get((family, device))
+    def _socket(self, sender: _Sender) -> socket.socket:
+        held = self._sending.get(sender)
         if held is not None:
             return held
-        sock = _raw(family)
+        make = _raw if sender.carrier is _Carrier.ICMP else _udp
+        sock = inside(self._namespace, lambda: make(sender.family))
         try:
             hear_nothing(sock)
-            never_fragment(sock, family)
-            if device:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+            never_fragment(sock, sender.family)
+            if sender.device:
+                name = sender.device.encode()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
         except OSError:
             sock.close()
             raise
-        self._sending[family, device] = sock
+        self._sending[sender] = sock
         return sock
 
-    def _drop(self, family: Family, device: str) -> None:
-        held = self._sending.pop((family, device), None)
+    def _drop(self, sender: _Sender) -> None:
+        held = self._sending.pop(sender, None)
         if held is not None:
             held.close()
 
     def _hear(self, family: Family) -> socket.socket:
-        sock = _raw(family)
+        sock = inside(self._namespace, lambda: _raw(family))
         try:
             hear_replies_to(sock, family, self.identifier)
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -157,6 +219,11 @@ class EchoSockets:
             sock.close()
             raise
         return sock
+
+
+def _udp(family: Family) -> socket.socket:
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    return socket.socket(kind, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def _raw(family: Family) -> socket.socket:

@@ -1,0 +1,251 @@
+"""Survey: a simulated network answers, and the health that follows is what it should be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way
+from chita.fabric.schedule import Egress, Target, Use
+from chita.fabric.survey import Survey
+from chita.fabric.timing import Timing
+from chita.fabric.watched import Probe
+from chita.model.net import Address
+
+TICK_S = 0.05
+TIMING = Timing()
+R1, R2 = Transit("r1", "there"), Transit("r2", "there")
+
+
+def target(way: Way, *, every_s: float = 0.2, ends: int = 1, use: Use = Use.USED) -> Target:
+    return Target(
+        way=way,
+        location="there" if isinstance(way, Transit) else "elsewhere",
+        ends=tuple([Address(4, 0x64400000 + index) for index in range(1, ends + 1)]),
+        via=Address(4, 0x64400100) if isinstance(way, Transit) else None,
+        egress=Egress.WIREGUARD,
+        use=use,
+        every_s=every_s,
+        size_every_s=1.0,
+        mtu_bytes=1440 - (36 if isinstance(way, Transit) else 0),
+    )
+
+
+class Network:
+    """Answers each probe after *rtt_s* unless *loses* says so; time is ours."""
+
+    def __init__(self, *targets: Target) -> None:
+        self.now_s = 1000.0
+        self.rtt_s: Callable[[Probe], float] = lambda _: 0.01
+        self.loses: Callable[[Probe], bool] = lambda _: False
+        self.survey = Survey(TIMING)
+        self.survey.follow({it.way: it for it in targets}, self.now_s)
+        self._arriving: list[tuple[float, int, float]] = []
+        self.changes: list[tuple[float, Health]] = []
+        self.sent: list[tuple[float, Probe]] = []
+
+    def run(self, for_s: float) -> None:
+        for _ in range(math.ceil(for_s / TICK_S)):
+            self.tick()
+
+    def tick(self) -> None:
+        self.now_s += TICK_S
+        for it in [it for it in self._arriving if it[0] <= self.now_s]:
+            self._arriving.remove(it)
+            self.survey.answered(it[1], self.now_s, it[2])
+        self.survey.expire(self.now_s)
+        for probe in self.survey.due(self.now_s):
+            self.sent.append((self.now_s, probe))
+            if not self.loses(probe):
+                rtt_s = self.rtt_s(probe)
+                self._arriving.append((self.now_s + rtt_s, probe.token, rtt_s))
+        health = self.survey.health(self.now_s, self.now_s)
+        if not self.changes or health is not self.changes[-1][1]:
+            self.changes.append((self.now_s, health))
+
+    @property
+    def health(self) -> Health:
+        return self.changes[-1][1]
+
+    def verdict(self, way: Way) -> Verdict:
+        return self.health.of(way).verdict
+
+    def until(self, way: Way, verdict: Verdict, *, within_s: float) -> float:
+        """Return how long it took until *way* had *verdict*."""
+        began = self.now_s
+        while self.verdict(way) is not verdict:
+            assert self.now_s - began < within_s
+            self.tick()
+        return self.now_s - began
+
+
+def losing(ways: Iterable[Way]) -> Callable[[Probe], bool]:
+    lost = set(ways)
+    return lambda probe: probe.target.way in lost
+
+
+@pytest.mark.parametrize(
+    ("every_s", "within_s"),
+    [pytest.param(0.2, 0.9, id="used"), pytest.param(1.0, 1.9, id="standby")],
+)
+def test_a_way_that_falls_silent(every_s: float, within_s: float) -> None:
+    """At five a second it is known within 0.9 s; at one a second the first loss hurries."""
+    way = Direct("n")
+    for offset in range(10):
+        network = Network(target(way, every_s=every_s))
+        network.run(20 + offset * TICK_S)
+        network.loses = losing([way])
+        network.until(way, Verdict.DOWN, within_s=within_s)
+
+
+def test_health_changes_with_verdicts_and_sizes_only() -> None:
+    """A minute of answers is one change for the verdict, and one for the size."""
+    network = Network(target(Direct("n")), target(Local("m")))
+    network.run(60)
+
+    assert len(network.changes) <= 5
+    assert network.verdict(Direct("n")) is Verdict.UP
+    assert network.health.of(Direct("n")).mtu_bytes == 1440
+    assert network.health.of(Direct("n")).rtt_s == pytest.approx(0.01)
+
+
+def test_what_is_down_comes_back_after_ten_clean_seconds() -> None:
+    network = Network(target(R1, ends=2), target(R2, ends=2))
+    network.run(5)
+    network.loses = losing([R1])
+    network.until(R1, Verdict.DOWN, within_s=2)
+    network.loses = losing([])
+    took_s = network.until(R1, Verdict.UP, within_s=12)
+
+    assert took_s >= TIMING.clean_s
+
+
+def test_all_bad_means_use_all() -> None:
+    """The other relay is gone as well: the one that answers is used at once."""
+    network = Network(target(R1, ends=2), target(R2, ends=2))
+    network.run(5)
+    network.loses = losing([R1, R2])
+    network.until(R1, Verdict.DOWN, within_s=2)
+    network.until(R2, Verdict.DOWN, within_s=2)
+    network.loses = losing([R2])
+
+    assert network.until(R1, Verdict.UP, within_s=1) < 1
+
+
+def test_a_clean_relay_is_admitted_when_the_last_one_goes() -> None:
+    network = Network(target(R1, ends=2), target(R2, ends=2))
+    network.run(5)
+    network.loses = losing([R1])
+    network.until(R1, Verdict.DOWN, within_s=2)
+    network.loses = losing([])
+    network.run(3)
+    network.loses = losing([R2])
+    network.until(R2, Verdict.DOWN, within_s=2)
+
+    assert network.verdict(R1) is Verdict.UP
+
+
+def test_what_a_relay_carries_goes_with_it() -> None:
+    hop = target(Direct("r1"))
+    network = Network(hop, target(R1, ends=2, every_s=5.0), target(R2, ends=2))
+    network.run(8)
+    network.loses = losing([Direct("r1"), R1])
+    network.until(Direct("r1"), Verdict.DOWN, within_s=0.95)
+
+    assert network.verdict(R1) is Verdict.DOWN
+    assert "r1 itself does not answer" == network.health.of(R1).reason
+
+
+def test_dead_nodes_do_not_condemn_their_relay() -> None:
+    """Six of eight are off: they are asked rarely, and the relay stays in use."""
+    relay = target(R1, ends=8, every_s=0.5)
+    network = Network(relay, target(R2, ends=8, every_s=0.5))
+    network.run(5)
+    dead = set(relay.ends[:6])
+    network.loses = lambda probe: probe.end in dead
+    network.run(30)  # once a relay may be taken for dead, until the dead are known
+    before = len(network.changes)
+    network.run(120)
+
+    assert len(network.changes) == before
+    assert network.verdict(R1) is Verdict.UP
+
+
+def test_a_narrow_way_is_measured_within_two_and_a_half_seconds() -> None:
+    way = Direct("n")
+    network = Network(target(way))
+    network.run(20)
+    network.loses = lambda probe: probe.size_bytes > 1328
+    began = network.now_s
+    while network.health.of(way).mtu_bytes != 1328:
+        network.tick()
+        assert network.now_s - began <= 2.5
+
+    assert network.verdict(way) is Verdict.UP
+    assert network.survey.ways[way].size.blackholes == 1
+
+
+def test_the_order_of_relays_changes_by_a_margin() -> None:
+    """A fifth faster is another order; a tenth is none."""
+    fast: dict[Way, float] = {R1: 0.020, R2: 0.030}
+    network = Network(target(R1, ends=2), target(R2, ends=2))
+    network.rtt_s = lambda probe: fast[probe.target.way]
+    network.run(60)
+    before = len(network.changes)
+    fast[R2] = 0.018
+    network.run(120)
+    assert len(network.changes) == before
+    fast[R2] = 0.010
+    network.run(120)
+
+    assert len(network.changes) == before + 1
+    assert network.health.of(R2).rtt_s == pytest.approx(0.010)
+
+
+def test_an_event_loop_that_was_busy_loses_nothing() -> None:
+    """Answers that arrived meanwhile are read before anything is given up."""
+    network = Network(target(Direct("n")))
+    network.run(5)
+    network.now_s += 3.0
+    network.run(5)
+
+    assert network.verdict(Direct("n")) is Verdict.UP
+    assert all(health.of(Direct("n")).verdict is not Verdict.DOWN for _, health in network.changes)
+
+
+def test_ways_that_are_no_more_are_forgotten() -> None:
+    network = Network(target(Direct("n")), target(Direct("m")))
+    network.run(3)
+    network.survey.follow({Direct("m"): target(Direct("m"))}, network.now_s)
+    network.run(1)
+
+    assert {Direct("m")} == set(network.health.ways)
+
+
+@pytest.mark.slow
+@given(st.integers(1, 400), st.floats(0.0, 1.0))
+def test_the_budget_holds_whatever_fails(count: int, loss: float) -> None:
+    """Also when everything asks for confirmation at once; bursts of sizes count as one."""
+    ways = [
+        target(Direct(f"n{index}"), every_s=max(1.0, count / 50), use=Use.STANDBY)
+        for index in range(count)
+    ]
+    ways = [msgspec.structs.replace(it, size_every_s=1e6) for it in ways]
+    network = Network(*ways)
+    state = 1
+
+    def loses(_: Probe) -> bool:
+        nonlocal state
+        state = state * 6364136223846793005 % (1 << 64)
+        return state / (1 << 64) < loss
+
+    network.loses = loses
+    network.run(5)
+    small = sum(not probe.size_bytes for _, probe in network.sent)
+
+    assert small <= TIMING.budget * 5 + TIMING.budget * 0.2 + 1
