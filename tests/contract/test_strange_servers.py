@@ -92,6 +92,31 @@ def test_a_kind_that_is_not_known_any_more_keeps_its_objects(tmp_path: Path) -> 
     assert script.asked == ["list", "watch", "watch", "watch"]
 
 
+@pytest.mark.slow
+def test_a_watch_that_nobody_answers_is_an_interruption(tmp_path: Path) -> None:
+    """The connection stands, the request is acknowledged, and then nothing: a NAT lost it."""
+    script = Scripted(lists=[LIST], watches=[[]])
+    silent = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query and not silent.is_set():
+            await silent.wait()
+        return await script.answer(request)
+
+    async def act() -> None:
+        async with (
+            serving(tmp_path, answer) as served,
+            ApiClient(served.config, timeout_s=0.3) as client,
+            aclosing(follow(client, SETS)) as batches,
+        ):
+            assert isinstance(await next_batch(batches), Listed)
+            assert isinstance(await next_batch(batches), Interrupted)
+            silent.set()
+            assert isinstance(await next_batch(batches), Resumed)
+
+    asyncio.run(act())
+
+
 @pytest.mark.parametrize(
     "events",
     [

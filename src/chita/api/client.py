@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -22,6 +23,9 @@ Object = dict[str, Any]
 
 MAX_SEGMENT_BYTES = 1220
 """1280 less the headers of IPv6 and TCP."""
+
+KEEPALIVE_S = 20
+"""Before a silent connection is asked whether it is still there: no NAT forgets TCP as soon."""
 
 PAGE_SIZE = 500
 """Objects a list asks for at once, as client-go does."""
@@ -89,7 +93,7 @@ class ApiClient:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            ssl=self.config.ssl_context(), limit=0, socket_factory=_small_segments
+            ssl=self.config.ssl_context(), limit=0, socket_factory=_connection
         )
         self._session = aiohttp.ClientSession(
             self.config.server,
@@ -251,7 +255,10 @@ class ApiClient:
         quiet = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=timeout_s + 15)
         what = f"watch {resource.plural}"
         try:
-            async with self._open.get(resource.path(), params=query, timeout=quiet) as response:
+            # Silence is what a watch is made of, but only once the server has accepted it.
+            async with asyncio.timeout(self._timeout.total):
+                response = await self._open.get(resource.path(), params=query, timeout=quiet)
+            async with response:
                 if response.status != 200:
                     raise _refusal(what, response.status, await response.read())
                 yield _events(what, response.content)
@@ -302,7 +309,7 @@ class ApiClient:
         return decoded
 
 
-def _small_segments(
+def _connection(
     info: tuple[
         socket.AddressFamily | int,
         socket.SocketKind | int,
@@ -311,14 +318,25 @@ def _small_segments(
         tuple[Any, ...],
     ],
 ) -> socket.socket:
-    """Return a socket whose segments, both ways, fit every network that carries IPv6.
+    """Return a socket that works over every network, and notices when it does not any more.
 
-    Some clouds drop larger packets without a word (Azure above 1400), and the way to the API must
-    work before anything can be known of the path (RFC 8200 section 5, RFC 6691).
+    Its segments, both ways, fit every network that carries IPv6: some clouds drop larger packets
+    without a word (Azure above 1400), and the way to the API must work before anything can be known
+    of the path (RFC 8200 section 5, RFC 6691).
+
+    A watch may be silent for minutes and is only read from. A NAT on the way that was restarted, or
+    has forgotten it, would leave it waiting for ever: keepalives (RFC 9293 section 3.8.4) keep the
+    mapping, or are refused by the server, who does not know the new one.
     """
     family, kind, protocol, _, _ = info
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, MAX_SEGMENT_BYTES)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S // 4)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+    # Also what was sent and is not acknowledged: else the kernel goes on for a quarter of an hour.
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * KEEPALIVE_S * 1000)
     return opened
 
 
