@@ -229,6 +229,11 @@ class Bench:
         """
         heal_lab(self.lab)
         self.lab.wait_for_agents()
+        self.until(
+            "every watch of every agent resumed",
+            lambda: not any(self.status(node)["interrupted"] for node in self.nodes),
+            s=SETTLE_S,
+        )
         try:
             self.until("as before", lambda: self.paths() == self._usual, s=SETTLE_S)
         except EngineError as error:

@@ -33,7 +33,10 @@ def narrowed(bench: Bench, times: int) -> list[Figure]:
             results = traffic.stop()
         after = [it for it in results.transfers if it.stall_at_s + it.longest_stall_s > at_s]
         worst = max(after, key=lambda it: it.longest_stall_s)
-        bench.notes.append(f"longest of {worst.name}: {worst.longest_stall_s:.2f} s")
+        bench.notes.append(
+            "stalls: "
+            + ", ".join(f"{it.name} {it.longest_stall_s:.2f} s" for it in results.transfers)
+        )
         stalls.append(worst.longest_stall_s)
         broken += sum(bool(it.broken) for it in results.transfers)
         bench.settle()

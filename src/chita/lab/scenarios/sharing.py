@@ -9,7 +9,7 @@ from chita.errors import EngineError
 from chita.lab.netns import netns_path, run_in
 from chita.lab.scenarios.bench import Bench, plan_of
 from chita.lab.scenarios.figures import Figure, Mark
-from chita.lab.scenarios.gateways import FAR, NEAR
+from chita.lab.scenarios.gateways import NEAR, SHARED_FAR
 from chita.lab.streams import Traffic
 
 FLOWS = 64
@@ -26,9 +26,9 @@ def shared(bench: Bench, times: int) -> list[Figure]:
     """
     shares = []
     for _ in range(times):
-        relays = bench.relays(NEAR, FAR)
+        relays = bench.relays(NEAR, SHARED_FAR)
         streams = [
-            bench.stream(NEAR, FAR, family=family, per_second=_PER_SECOND)
+            bench.stream(NEAR, SHARED_FAR, family=family, per_second=_PER_SECOND)
             for family in itertools.islice(itertools.cycle((4, 6)), FLOWS)
         ]
         before = {relay: _arrived(bench, relay) for relay in relays}
@@ -38,7 +38,7 @@ def shared(bench: Bench, times: int) -> list[Figure]:
         carried = {relay: _arrived(bench, relay) - before[relay] for relay in relays}
         total = sum(carried.values())
         if len(relays) < 2 or not total:
-            raise EngineError(f"{NEAR} uses {', '.join(relays)} to {FAR}: nothing is shared")
+            raise EngineError(f"{NEAR} uses {', '.join(relays)} to {SHARED_FAR}: nothing is shared")
         # Of equal shares; with two gateways 100 % of it is half of the flows.
         shares += [100.0 * count / total * len(relays) / 2 for count in carried.values()]
         bench.notes.append(
