@@ -45,7 +45,7 @@ class Probed:
         self.name = name
         self.space = space
         self._socket = NetlinkSocket(namespace=space)
-        self.ways = Ways(self._socket, directory, private_key)
+        self.ways = Ways(self._socket, directory, lambda _: private_key)
         self.links = Links(self._socket)
         self._state: NodeState | None = None
         self._cluster = ClusterState()

@@ -159,20 +159,20 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 def test_the_wireguard_key_is_made_once(tmp_path: Path) -> None:
     """A restart must not rotate it: every tunnel would break until all others have heard."""
-    first = wireguard_private_key(tmp_path / "state")
+    first = wireguard_private_key(tmp_path / "state" / "wireguard.0.key")
 
-    assert first == wireguard_private_key(tmp_path / "state")
-    assert 0o600 == mode(tmp_path / "state" / "wireguard.key")
+    assert first == wireguard_private_key(tmp_path / "state" / "wireguard.0.key")
+    assert 0o600 == mode(tmp_path / "state" / "wireguard.0.key")
     assert len(public_key(first)) == 44
     shutil.rmtree(tmp_path / "state")
-    assert first != wireguard_private_key(tmp_path / "state")
+    assert first != wireguard_private_key(tmp_path / "state" / "wireguard.0.key")
 
 
 def test_a_damaged_wireguard_key_is_named(tmp_path: Path) -> None:
-    (tmp_path / "wireguard.key").write_text("short")
+    (tmp_path / "wireguard.0.key").write_text("short")
 
-    with pytest.raises(InputError, match=r"wireguard\.key: .*; remove it"):
-        wireguard_private_key(tmp_path)
+    with pytest.raises(InputError, match=r"wireguard\.0\.key: .*; remove it"):
+        wireguard_private_key(tmp_path / "wireguard.0.key")
 
 
 def test_private_files_stay_private_when_replaced(tmp_path: Path) -> None:

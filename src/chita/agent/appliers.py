@@ -31,7 +31,7 @@ class NodeApplier:
         socket: NetlinkSocket,
         connections: Connections,
         engine_dir: Path,
-        wireguard_private_key: str,
+        wireguard_private_key: Callable[[int], str],
     ) -> None:
         self._socket = socket
         self._links = Links(self._socket)

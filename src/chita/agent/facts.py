@@ -18,11 +18,20 @@ from chita.convert.kubernetes import LOCATION, REGION, location_of
 from chita.errors import ParseError
 from chita.fabric.candidates import listen_port, split_endpoint
 from chita.fabric.mtu import AZURE_WIRE_MTU
-from chita.fabric.nat import UNJUDGED, Judgement, stated
+from chita.fabric.nat import UNJUDGED, Judgement, published, stated
 from chita.model.cluster import ClusterState
+from chita.model.epochs import port_in
 from chita.model.location import Location
 from chita.model.net import Address
-from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat, Node
+from chita.model.node import (
+    Candidate,
+    CandidateKind,
+    FabricNode,
+    HostInterface,
+    Nat,
+    Node,
+    TunnelEnd,
+)
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -85,8 +94,11 @@ def fabric_node(  # noqa: PLR0913 - the sources of what a record says
     location = node_location(node, known) if node is not None else f"site-{identity.node}"
     endpoints = known.public_addresses.value if known.public_addresses else ()
     base = cluster.setting.wireguard_port
-    mapped = mapped_candidates(node, base, observed.resolved) if node is not None else ()
+    earlier = cluster.fabric_nodes.get(identity.node)
+    mapped = _mapped(node, base, observed, earlier)
+    judgement = observed.judgement if observed.judgement != UNJUDGED else published(earlier)
     is_open = bool(endpoints or mapped)
+    port = listen_port(identity.node, base, is_open=is_open or node is None)
     # The first is what others in the location dial: what the Node says, if it says so.
     ways_out = tuple(
         sorted(interfaces, key=lambda i: (i.address not in internal, i.address.family, i.address))
@@ -96,15 +108,28 @@ def fabric_node(  # noqa: PLR0913 - the sources of what a record says
         location=location,
         interfaces=ways_out,
         endpoints=endpoints,
-        candidates=(*mapped, *(() if is_open else _reflexive(observed.judgement))),
-        nat=_nat(endpoints, ways_out, observed.judgement),
+        candidates=(*mapped, *(() if is_open else _reflexive(judgement))),
+        nat=_nat(endpoints, ways_out, judgement),
         udp_passes=observed.udp_passes,
         tcp_relay_port=observed.tcp_relay_port,
         wireguard_key=identity.wireguard_public_key,
-        wireguard_port=listen_port(identity.node, base, is_open=is_open or node is None),
+        wireguard_port=port_in(identity.wireguard_epoch, port),
+        wireguard_epoch=identity.wireguard_epoch,
+        wireguard_previous=_previous_end(identity, port),
         vtep_mac=identity.vtep_mac,
         wire_mtu_bytes=wire_mtu(known, cluster.locations.get(location), interface_mtu_bytes),
         gateway_weight=_gateway_weight(node) if is_open else 0,
+    )
+
+
+def _previous_end(identity: Identity, port: int) -> TunnelEnd | None:
+    previous = identity.previous
+    if previous is None:
+        return None
+    return TunnelEnd(
+        epoch=previous.epoch,
+        public_key=previous.public_key,
+        port=port_in(previous.epoch, port),
     )
 
 
@@ -129,6 +154,21 @@ def mapped_candidates(
     except ParseError:
         addresses = resolved.get(host, ())
     return tuple([Candidate(CandidateKind.MAPPED, address, port) for address in addresses])
+
+
+def _mapped(
+    node: Node | None, base: int, observed: Observed, earlier: FabricNode | None
+) -> tuple[Candidate, ...]:
+    """Return the mapped candidates; until a name was looked up, those that an *earlier* agent told.
+
+    So a restart makes nobody turn away from this node for a moment.
+    """
+    if node is None or not node.endpoint:
+        return ()
+    found = mapped_candidates(node, base, observed.resolved)
+    if found or observed.resolved or earlier is None:
+        return found
+    return tuple([it for it in earlier.candidates if it.kind is CandidateKind.MAPPED])
 
 
 def _reflexive(judgement: Judgement) -> tuple[Candidate, ...]:

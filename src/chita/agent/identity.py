@@ -111,13 +111,12 @@ def signing_request(node: str, key: ec.EllipticCurvePrivateKey) -> str:
     return request.public_bytes(Encoding.PEM).decode()
 
 
-def wireguard_private_key(state_dir: Path) -> str:
-    """Return this node's WireGuard key, base64; it is made the first time.
+def wireguard_private_key(file: Path) -> str:
+    """Return the WireGuard key in *file*, base64; it is made the first time.
 
     Raises:
         InputError: the file holds something else.
     """
-    file = state_dir / "wireguard.key"
     if not file.exists():
         write_private(file, private_key_text(X25519PrivateKey.generate()).encode())
     key = file.read_text(encoding="ascii", errors="replace").strip()
@@ -141,9 +140,19 @@ def write_private(file: Path, content: bytes) -> None:
     temporary.rename(file)
 
 
+class PreviousKey(msgspec.Struct, frozen=True):
+    """A public key that is about to go."""
+
+    epoch: int
+    public_key: str
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What others must know to reach this node."""
 
     node: str
     wireguard_public_key: str
+    wireguard_epoch: int = 0
+    previous: PreviousKey | None = None
+    """The WireGuard key before, while somebody needs it."""
     vtep_mac: str

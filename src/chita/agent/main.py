@@ -19,15 +19,21 @@ from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
 from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
-from chita.agent.identity import Identity, api_config, wireguard_private_key
+from chita.agent.identity import api_config
+from chita.agent.key_ring import KeyRing
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
 from chita.agent.prober import Plan, Prober
+from chita.agent.questions import Questions
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
+from chita.agent.reflection import keep_judged
+from chita.agent.resolution import keep_resolved
+from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
+from chita.agent.whereabouts import Whereabouts
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
 from chita.cloud.facts import CloudFacts
@@ -39,14 +45,13 @@ from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.dataplane.pod_interface import PodInterfaces
 from chita.dataplane.probes.sockets import EchoSockets
-from chita.dataplane.tunnels.vxlan import vtep_mac
 from chita.dataplane.tunnels.wireguard import DeviceState
 from chita.errors import ApiError, ChitaError
-from chita.fabric.keys import public_key
 from chita.fabric.mtu import vxlan_mtu
 from chita.ipam.allocator import Allocator
 from chita.mirror.block_store import ApiBlockStore
 from chita.mirror.view import ClusterView
+from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr
 from chita.rpc.messages import (
     Answer,
@@ -77,12 +82,7 @@ async def run(settings: AgentSettings) -> None:
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    private_key = wireguard_private_key(settings.state_dir)
-    identity = Identity(
-        node=settings.node,
-        wireguard_public_key=public_key(private_key),
-        vtep_mac=vtep_mac(settings.node),
-    )
+    keys = KeyRing(settings.node, settings.state_dir)
     # At once with joining, and before the first record: one without the public address would make
     # others turn away from this node for a moment.
     discovery = asyncio.create_task(discover(), name="discovery")
@@ -92,7 +92,7 @@ async def run(settings: AgentSettings) -> None:
     finally:
         discovery.cancel()
     async with ApiClient(config) as client:
-        agent = Agent(settings, identity, private_key, client, discovered)
+        agent = Agent(settings, keys, client, discovered)
         await agent.run()
 
 
@@ -118,15 +118,14 @@ class Agent:
     def __init__(
         self,
         settings: AgentSettings,
-        identity: Identity,
-        private_key: str,
+        keys: KeyRing,
         client: ApiClient,
         discovered: CloudFacts,
     ) -> None:
         self._settings = settings
         self._client = client
         self._view = ClusterView(settings.node, WATCHED)
-        self._record = OwnRecord(identity, Links(NetlinkSocket()), discovered)
+        self._record = OwnRecord(settings.node, keys.identity, Links(NetlinkSocket()), discovered)
         self._kernel = ThreadPoolExecutor(1, "kernel")
         # Three sockets, one a thread: taking a pod's device away makes the kernel wait, and neither
         # an ADD nor a sync should wait for that.
@@ -134,7 +133,9 @@ class Agent:
         own_ports = {socket.port for socket in sockets}
         self._monitor = Monitor(own_ports=lambda: own_ports)
         self._connections = Connections(Conntrack(open_conntrack(sockets[0])))
-        self._applier = NodeApplier(sockets[0], self._connections, settings.run_dir, private_key)
+        self._applier = NodeApplier(
+            sockets[0], self._connections, settings.run_dir, keys.private_key
+        )
         self._ruleset_monitor = NftMonitor(own_ports={self._applier.nft_port})
         self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(
@@ -146,8 +147,11 @@ class Agent:
             resync_s=settings.resync_s,
             retry_s=settings.retry_s,
         )
+        sessions = Sessions(self._applier.wireguards, self._kernel)
+        self._questions = Questions(settings.node, self._known, sessions)
+        self._whereabouts = Whereabouts(sessions, self._known, self._reconciler.heed)
         self._prober = Prober(
-            settings.node, self._probed, self._reconciler.heed, sockets=EchoSockets()
+            settings.node, self._probed, self._whereabouts.changed, sockets=EchoSockets()
         )
         self._cni: CniService | None = None
 
@@ -191,6 +195,12 @@ class Agent:
             "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "prober": self._prober.run(),
+            "whereabouts": self._whereabouts.run(),
+            "questions": self._questions.run(),
+            "reflection": keep_judged(
+                self._record, self._known, self._questions, reconciler.reconsider
+            ),
+            "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
             "ruleset verification": keep_ruleset_verified(
                 self._applier.verify_some, reconciler, self._kernel
@@ -232,6 +242,10 @@ class Agent:
         interfaces = record.interfaces if record else self._record.interfaces
         outer = interfaces[0].address.family
         return vxlan_mtu(wire, outer_family=outer)
+
+    def _known(self) -> ClusterState:
+        """Return the cluster as it was last decided upon."""
+        return self._reconciler.cluster
 
     def _probed(self) -> Plan | None:
         """Return what there is to probe: nothing before the kernel holds the ways to it."""

@@ -63,8 +63,8 @@ class Prober:
         self._sockets = sockets
         self._timing = timing
         self._followed: Plan | None = None
-        self._devices: dict[str, str] = {}
-        """The WireGuard device that has a session with a node."""
+        self._devices: dict[tuple[str, int], str] = {}
+        """The WireGuard device that has a session with a node, in each epoch of the keys."""
         self.survey = Survey(timing)
         self.health = UNPROBED
 
@@ -104,7 +104,7 @@ class Prober:
             return
         self._followed = plan
         self._devices = {
-            peer.node: device.device
+            (peer.node, device.epoch): device.device
             for device in plan.state.wireguards.values()
             for peer in device.peers.values()
         }
@@ -155,7 +155,7 @@ class Prober:
         """
         match target.egress:
             case Egress.WIREGUARD:
-                device = self._devices.get(_first_hop(target.way))
+                device = self._devices.get((_first_hop(target.way), target.epoch))
                 if device is None:
                     raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
                 return device

@@ -146,6 +146,10 @@ class Reconciler:
         self._health = health
         self._wake.set()
 
+    def reconsider(self) -> None:
+        """Decide again soon: our own record may say something else now."""
+        self._wake.set()
+
     @property
     def policy_refused(self) -> dict[Refusal, KernelError]:
         """What was refused without which no pod may start: its policy, or forwarding at all.

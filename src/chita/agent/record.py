@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -56,8 +56,14 @@ class OwnRecord:
     """
 
     def __init__(
-        self, identity: Identity, links: Interfaces, discovered: CloudFacts = NOTHING
+        self,
+        node: str,
+        identity: Callable[[int], Identity],
+        links: Interfaces,
+        discovered: CloudFacts = NOTHING,
     ) -> None:
+        """Make the record of *node*; *identity* says who it is in an epoch of the keys."""
+        self.node = node
         self._identity = identity
         self._links = links
         self.discovered = discovered
@@ -72,11 +78,6 @@ class OwnRecord:
         self.interface_mtu_bytes = 0
         self._devices: dict[int, str] = {}
         self.read_interfaces()
-
-    @property
-    def node(self) -> str:
-        """Whose record it is."""
-        return self._identity.node
 
     def read_interfaces(self) -> None:
         """Read which ways out of the node there are.
@@ -114,7 +115,7 @@ class OwnRecord:
         """
         value = fabric_node(
             cluster,
-            self._identity,
+            self._identity(cluster.setting.key_epoch),
             self.interfaces,
             self.interface_mtu_bytes,
             self.discovered,
@@ -127,7 +128,7 @@ class OwnRecord:
 
     def known(self, cluster: ClusterState) -> CloudFacts:
         """Return where this node stands, each fact with how it is known."""
-        node = cluster.nodes.get(self._identity.node)
+        node = cluster.nodes.get(self.node)
         return known_facts(node, self.discovered) if node is not None else self.discovered
 
     async def publish(self, client: RecordClient) -> NoReturn:
@@ -165,4 +166,7 @@ async def _put(client: RecordClient, value: FabricNode) -> None:
     try:
         await client.create(obj)
     except ConflictError:
-        await client.patch(CHITA["FabricNode"], value.name, {"spec": obj["spec"]})
+        # Null, not left out: what a patch leaves out stays as it was (RFC 7396).
+        wireguard = {"epoch": None, "previous": None, **obj["spec"]["wireguard"]}
+        body = {"spec": {**obj["spec"], "wireguard": wireguard}}
+        await client.patch(CHITA["FabricNode"], value.name, body)

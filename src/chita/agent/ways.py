@@ -63,10 +63,12 @@ class Ways:
     Args:
         socket: of the node's namespace.
         engine_dir: where wireguard-go has its socket, pid file and log.
-        private_key: of the WireGuard devices, base64.
+        private_key: of the WireGuard device of an epoch, base64.
     """
 
-    def __init__(self, socket: NetlinkSocket, engine_dir: Path, private_key: str) -> None:
+    def __init__(
+        self, socket: NetlinkSocket, engine_dir: Path, private_key: Callable[[int], str]
+    ) -> None:
         self._socket = socket
         self._links = Links(socket)
         self._engine_dir = engine_dir
@@ -145,7 +147,7 @@ class Ways:
     def _put_wireguard(self, desired: Wireguard) -> Refused:
         tunnel = self._tunnels.get(desired.device) or self._tunnel(desired.device)
         self._tunnels[desired.device] = tunnel
-        return tunnel.sync(desired, self._private_key, now_s=time.time())
+        return tunnel.sync(desired, self._private_key(desired.epoch), now_s=time.time())
 
     def _remove_wireguards(self, state: NodeState) -> Refused:
         held = {

@@ -10,13 +10,12 @@ from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
 from chita.desired.paths import Path, PathKind
 from chita.desired.policy import EndpointPolicy
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
-from chita.desired.tunnels import TRANSIT_OVERHEAD
+from chita.desired.tunnels import TRANSIT_OVERHEAD, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr
 from chita.model.node import FabricNode
 
 VXLAN_DEVICE = "chita-vxlan"
-WIREGUARD_DEVICE = "chita-wg"
 
 
 Networks = Mapping[str, Sequence[Cidr]]
@@ -162,7 +161,9 @@ def _route(cluster: ClusterState, local: str, path: Path, dst: Cidr, hops: Hops)
         return Blackhole(dst)
     match path.kind:
         case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED:
-            return OnDevice(dst=dst, device=WIREGUARD_DEVICE, source=source, mtu_bytes=mtu_bytes)
+            return OnDevice(
+                dst=dst, device=wireguard_device(path.epoch), source=source, mtu_bytes=mtu_bytes
+            )
         case PathKind.RELAYED:
             number = hops.to_relays.get(path.node, {}).get(dst.family)
             if number is not None:

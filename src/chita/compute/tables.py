@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
+from chita.compute.nexthops import IN_LOCATION, Hops
 from chita.compute.routes import (
     VXLAN_DEVICE,
-    WIREGUARD_DEVICE,
     Networks,
     device_routes,
     forwarded_routes,
@@ -15,15 +14,14 @@ from chita.compute.routes import (
 from chita.compute.tunnels import open_rung
 from chita.desired.paths import Path
 from chita.desired.routes import RoutingTable
-from chita.desired.tunnels import Transit, Vxlan, Wireguard
+from chita.desired.tunnels import Transit, Vxlan, Wireguard, wireguard_device
 from chita.model.cluster import ClusterState
 
 FORWARDED_TABLE = 24483
 PROBE_TABLES = {
     VXLAN_DEVICE: 24484,
-    WIREGUARD_DEVICE: 24485,
-    "chita-wg0": 24486,
-    "chita-wg1": 24487,
+    wireguard_device(0): 24485,
+    wireguard_device(1): 24486,
 }
 """Numbers after that of the table for all packets (`chita.dataplane.netlink.rules.OURS`)."""
 
@@ -47,8 +45,11 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
             routes=forwarded_routes(paths, networks, hops), arriving=(transit.device, *devices)
         )
     for device in devices:
-        kinds = IN_LOCATION if vxlan is not None and device == vxlan.device else TUNNELLED
-        names = [name for name, path in paths.items() if open_rung(path, kinds) is not None]
+        names = (
+            [peer.node for peer in wireguards[device].peers.values()]
+            if device in wireguards
+            else [name for name, path in paths.items() if open_rung(path, IN_LOCATION) is not None]
+        )
         tables[PROBE_TABLES[device]] = RoutingTable(
             routes=device_routes(cluster, local, device, names), bound=(device,)
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
-from chita.compute.routes import VXLAN_DEVICE, WIREGUARD_DEVICE, Networks
-from chita.desired.paths import Path, PathKind, Rung, RungState
-from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer
+from chita.compute.routes import VXLAN_DEVICE, Networks
+from chita.desired.paths import Path, PathKind, Rung, RungState, Session
+from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer, wireguard_device
 from chita.model.cluster import ClusterState
+from chita.model.epochs import in_epoch
 from chita.model.net import Cidr
 from chita.model.node import FabricNode
 
@@ -73,24 +75,30 @@ def node_wireguards(
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
     if here is None or node is None or not here.wireguard_key:
         return {}
-    peers: dict[str, WireguardPeer] = {}
+    peers: dict[int, dict[str, WireguardPeer]] = defaultdict(dict)
     mtu_bytes = 0
     for name, path in paths.items():
         rung, there = open_rung(path, TUNNELLED), cluster.fabric_nodes.get(name)
-        if rung is not None and there is not None and there.wireguard_key:
-            peer = _peer(cluster, here, there, path, networks.get(name, ()))
-            peers[peer.public_key] = peer
-            mtu_bytes = max(mtu_bytes, rung.mtu_bytes)
-    if not peers:
-        return {}
-    device = Wireguard(
-        device=WIREGUARD_DEVICE,
-        port=here.wireguard_port,
-        mtu_bytes=mtu_bytes,
-        addresses=node.mesh_addresses,
-        peers=peers,
-    )
-    return {device.device: device}
+        if rung is None or there is None:
+            continue
+        mtu_bytes = max(mtu_bytes, rung.mtu_bytes)
+        for session in path.sessions:
+            end = in_epoch(there, session.epoch)
+            if end.wireguard_key:
+                peer = _peer(cluster, here, end, session, networks.get(name, ()))
+                peers[session.epoch][peer.public_key] = peer
+    devices = [
+        Wireguard(
+            device=wireguard_device(epoch),
+            epoch=epoch,
+            port=in_epoch(here, epoch).wireguard_port,
+            mtu_bytes=mtu_bytes,
+            addresses=node.mesh_addresses,
+            peers=peers[epoch],
+        )
+        for epoch in sorted(peers)
+    ]
+    return {device.device: device for device in devices}
 
 
 def node_transit(wireguards: Mapping[str, Wireguard]) -> Transit | None:
@@ -113,7 +121,7 @@ def _peer(
     cluster: ClusterState,
     here: FabricNode,
     there: FabricNode,
-    path: Path,
+    session: Session,
     networks: Collection[Cidr],
 ) -> WireguardPeer:
     # A keepalive is one-way: with a NAT at either end, both ends send (hybrid reference 2.5).
@@ -121,7 +129,7 @@ def _peer(
     return WireguardPeer(
         node=there.name,
         public_key=there.wireguard_key,
-        endpoint=path.dial,
+        endpoint=session.dial,
         allowed=frozenset(networks),
         keepalive_s=cluster.setting.keepalive_s if translated else 0,
     )

@@ -16,7 +16,7 @@ from chita.errors import ConvertError
 from chita.model.ippool import Encap
 from chita.model.location import Location
 from chita.model.net import Cidr
-from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat
+from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat, TunnelEnd
 from chita.model.problem import Problem
 from chita.model.settings import (
     DeniedFlows,
@@ -76,6 +76,8 @@ def fabric_node(obj: Field) -> FabricNode:
         tcp_relay_port=spec["tcpRelayPort"].integer(0, low=0, high=65535),
         wireguard_key=_shaped(wireguard["publicKey"], _KEY, "32 bytes in base64"),
         wireguard_port=wireguard["port"].integer(0, low=0, high=65535),
+        wireguard_epoch=wireguard["epoch"].integer(0, low=0, high=2**31 - 1),
+        wireguard_previous=_previous_end(wireguard["previous"]),
         vtep_mac=_shaped(spec["vtepMAC"], _MAC, "a MAC address such as 02:00:5e:10:00:01"),
         wire_mtu_bytes=spec["wireMTU"].integer(1500, **_MTU),
         gateway_weight=spec["gatewayWeight"].integer(0, low=0, high=1000),
@@ -111,12 +113,36 @@ def fabric_node_object(node: FabricNode) -> dict[str, Any]:
             "nat": node.nat.value,
             "udpPasses": node.udp_passes,
             "tcpRelayPort": node.tcp_relay_port,
-            "wireguard": {"publicKey": node.wireguard_key, "port": node.wireguard_port},
+            "wireguard": _wireguard_object(node),
             "vtepMAC": node.vtep_mac,
             "wireMTU": node.wire_mtu_bytes,
             "gatewayWeight": node.gateway_weight,
         },
     }
+
+
+def _previous_end(field: Field) -> TunnelEnd | None:
+    if not field.is_set:
+        return None
+    return TunnelEnd(
+        epoch=field["epoch"].integer(0, low=0, high=2**31 - 1),
+        public_key=_shaped(field["publicKey"], _KEY, "32 bytes in base64"),
+        port=field["port"].integer(0, low=0, high=65535),
+    )
+
+
+def _wireguard_object(node: FabricNode) -> dict[str, Any]:
+    said: dict[str, Any] = {"publicKey": node.wireguard_key, "port": node.wireguard_port}
+    if node.wireguard_epoch:
+        said["epoch"] = node.wireguard_epoch
+    previous = node.wireguard_previous
+    if previous is not None:
+        said["previous"] = {
+            "publicKey": previous.public_key,
+            "port": previous.port,
+            "epoch": previous.epoch,
+        }
+    return said
 
 
 def _shaped(field: Field, pattern: re.Pattern[str], what: str) -> str:
@@ -222,6 +248,7 @@ _FABRIC = _BOTH | {
         "encryption", lambda field: field.one_of(Encryption), strict=Encryption.ALL
     ),
     "wireguardPort": _Meaning("wireguard_port", _port),
+    "keyEpoch": _Meaning("key_epoch", lambda field: field.integer(0, low=0, high=2**31 - 1)),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),
     "deniedFlows": _Meaning(
         "denied_flows", lambda field: field.one_of(DeniedFlows), strict=DeniedFlows.END

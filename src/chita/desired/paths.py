@@ -65,6 +65,18 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """The gateways that share the flows, best first, for RELAYED."""
 
 
+class Session(msgspec.Struct, frozen=True):
+    """A WireGuard session with another node, in one epoch of the keys."""
+
+    epoch: int
+    dial: Endpoint | None
+    """Where it is dialled.
+
+    None: the other end dials us, or the session moved to where its packets come from; then what the
+    device holds stays.
+    """
+
+
 class Path(msgspec.Struct, frozen=True, kw_only=True):
     """The way from this node to *node*."""
 
@@ -76,12 +88,13 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     """The gateways that share the flows, best first, for RELAYED."""
     outer: Address | None = None
     """The underlay address packets go to; None: the other end dials us, or a relay is asked."""
-    dial: Endpoint | None = None
-    """Where our WireGuard session with *node* is dialled, whichever rung is used.
+    sessions: tuple[Session, ...] = ()
+    """Our WireGuard sessions with *node*, of the newest keys first, whichever rung is used.
 
-    None: the other end dials us, or the session moved to where its packets come from; then what the
-    device holds stays. Sessions of rungs that are not used stay warm, and are how these are proven.
+    Sessions of rungs that are not used stay warm, and are how these are proven.
     """
+    epoch: int = 0
+    """Of the keys of the session that is used, if one is."""
     mtu_bytes: int = 0
     """The largest inner packet."""
     rungs: tuple[Rung, ...] = ()

@@ -68,10 +68,17 @@ class WireguardPeer(msgspec.Struct, frozen=True, kw_only=True):
     """0: none."""
 
 
+def wireguard_device(epoch: int) -> str:
+    """Return the name of our device for keys of *epoch*: two may stand side by side."""
+    return f"chita-wg{epoch % 2}"
+
+
 class Wireguard(msgspec.Struct, frozen=True, kw_only=True):
     """Our WireGuard device; the private key stays on the node and is no part of this."""
 
     device: str
+    epoch: int = 0
+    """Of its key."""
     port: int
     mtu_bytes: int
     addresses: tuple[Address, ...]

@@ -34,6 +34,8 @@ class Direct(msgspec.Struct, frozen=True, tag=True):
     """To a node through our tunnel with it, whichever address its outer packets go to."""
 
     node: str
+    epoch: int = 0
+    """Of the keys at both ends."""
 
 
 class Transit(msgspec.Struct, frozen=True, tag=True):

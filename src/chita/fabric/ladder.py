@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chita.desired.paths import Rung, RungState
+from chita.desired.paths import Rung, RungState, Session
 from chita.desired.tunnels import Endpoint
 from chita.fabric.health import Verdict, WayHealth
 from chita.fabric.offers import Offer, Rating, Refusal
@@ -23,8 +23,10 @@ class Near(msgspec.Struct, frozen=True, kw_only=True):
     """The rungs to a node on which no other forwards."""
 
     rungs: tuple[Rung, ...]
-    dial: Endpoint | None
-    """Where the session with it is dialled, whichever rung is used."""
+    sessions: tuple[Session, ...] = ()
+    """With it, of the newest keys first, whichever rung is used."""
+    epoch: int = 0
+    """Of the session that the rungs of WireGuard are about."""
 
     @property
     def best(self) -> Rung | None:
@@ -67,12 +69,18 @@ def tunnel_rungs(
             rungs.append(_silent(rating, direct))
         else:
             rungs.append(_judged(rating, _UNTRIED, is_failed=False))
-    roamed = (
-        direct.verdict is Verdict.UP
-        and direct.outer is not None
-        and (tried is None or direct.outer != tried.outer)
-    )
-    return rungs, tried.dial if tried is not None and not roamed else None
+    return rungs, tried.dial if tried is not None and _is_dialled(offers, tried, direct) else None
+
+
+def _is_dialled(offers: Sequence[Offer], tried: Offer, direct: WayHealth) -> bool:
+    """Whether the session is to go to the address of *tried*; else what the device holds stays.
+
+    A session that is up is left alone where it roamed, or while it is not known at which of several
+    addresses it stands.
+    """
+    if direct.verdict is not Verdict.UP:
+        return True
+    return len(offers) == 1 if direct.outer is None else direct.outer == tried.outer
 
 
 def _tried(offers: Sequence[Offer], direct: WayHealth) -> Offer | None:

@@ -21,14 +21,17 @@ prober that errs must not cut off what works.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState
-from chita.fabric.health import UNPROBED, Direct, Health, Local
+from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState, Session
+from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
-from chita.fabric.offers import local_offers, tunnel_offers
+from chita.fabric.offers import TUNNEL_KINDS, Refusal, local_offers, tunnel_offers
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
+from chita.model.epochs import common_epochs, in_epoch
 from chita.model.node import FabricNode
 
 
@@ -60,9 +63,34 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
 
 def _near(cluster: ClusterState, here: FabricNode, there: FabricNode, health: Health) -> Near:
     local = local_rungs(local_offers(cluster, here, there), health.of(Local(there.name)))
-    direct = health.of(Direct(there.name))
-    tunnel, dial = tunnel_rungs(tunnel_offers(cluster, here, there), direct)
-    return Near(rungs=(*local, *tunnel), dial=dial)
+    epochs = common_epochs(here, there)
+    if not epochs:
+        why = (
+            f"{there.name} has WireGuard keys of epoch {there.wireguard_epoch}, and {here.name} of "
+            f"{here.wireguard_epoch}: one of them did not hear of the change of keys"
+        )
+        refused, _ = tunnel_rungs([Refusal(kind, why) for kind in TUNNEL_KINDS], WayHealth())
+        return Near(rungs=(*local, *refused))
+    tunnels = {
+        epoch: tunnel_rungs(
+            tunnel_offers(cluster, in_epoch(here, epoch), in_epoch(there, epoch)),
+            health.of(Direct(there.name, epoch)),
+        )
+        for epoch in epochs
+    }
+    used = _epoch(there, epochs, health)
+    return Near(
+        rungs=(*local, *tunnels[used][0]),
+        sessions=tuple([Session(epoch, dial) for epoch, (_, dial) in tunnels.items()]),
+        epoch=used,
+    )
+
+
+def _epoch(there: FabricNode, epochs: Sequence[int], health: Health) -> int:
+    """Return the newest of *epochs* that was proven; the oldest, which was before, if none is."""
+    verdicts = {epoch: health.of(Direct(there.name, epoch)).verdict for epoch in epochs}
+    proven = (epoch for epoch in epochs if verdicts[epoch] is Verdict.UP)
+    return next(proven, epochs[-1])
 
 
 def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:
@@ -90,7 +118,8 @@ def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:
         reason=why,
         relays=used.relays,
         outer=used.outer,
-        dial=near.dial,
+        sessions=near.sessions,
+        epoch=near.epoch,
         mtu_bytes=used.mtu_bytes,
         rungs=rungs,
     )
@@ -112,5 +141,11 @@ def _why_not_better(near: Near, used: Rung) -> str:
 def _no_path(
     node: str, reason: str, rungs: tuple[Rung, ...] = (), near: Near | None = None
 ) -> Path:
-    dial = near.dial if near is not None else None
-    return Path(node=node, kind=PathKind.NONE, reason=reason, rungs=rungs, dial=dial)
+    return Path(
+        node=node,
+        kind=PathKind.NONE,
+        reason=reason,
+        rungs=rungs,
+        sessions=near.sessions if near is not None else (),
+        epoch=near.epoch if near is not None else 0,
+    )

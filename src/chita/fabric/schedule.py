@@ -64,6 +64,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     via: Address | None = None
     """The relay's mesh address, for a Transit."""
     egress: Egress
+    epoch: int = 0
+    """Of the tunnel's keys, for WireGuard."""
     use: Use
     every_s: float
     """Between small probes."""
@@ -134,19 +136,23 @@ def _to_node(
     open_rungs = [it for it in rungs(path) if it.state is not RungState.REFUSED]
     tunnel = _first(open_rungs, _TUNNELS)
     network = _first(open_rungs, _NETWORK)
-    for rung, way in ((network, Local(name)), (tunnel, Direct(name))):
+    ways: list[tuple[Rung | None, Local | Direct]] = [(network, Local(name))]
+    ways += [(tunnel, Direct(name, session.epoch)) for session in path.sessions]
+    for rung, way in ways:
         if rung is None:
             continue
+        epoch = way.epoch if isinstance(way, Direct) else path.epoch
         egress = _egress(rung.kind)
         end = rung.outer if egress is Egress.NETWORK else mesh
         if end is None:
             continue
-        is_used = path.kind is rung.kind
+        is_used = path.kind is rung.kind and epoch == path.epoch
         yield Target(
             way=way,
             location=there.location,
             ends=(end,),
             egress=egress,
+            epoch=epoch,
             use=Use.USED if is_used else Use.STANDBY,
             every_s=timing.used_s if is_used else timing.standby_s,
             size_every_s=timing.size_used_s if is_used else timing.size_standby_s,
@@ -202,7 +208,7 @@ def _transits(
     gateways = [
         node
         for node in cluster.fabric_nodes.values()
-        if is_gateway(node) and _hop(hops, node.name) is not None
+        if is_gateway(node) and _hop(paths, hops, node.name) is not None
     ]
     for location, behind in _behind_relays(cluster, paths).items():
         in_use = {name for node in behind for name in _relays_in_use(paths[node])}
@@ -213,7 +219,7 @@ def _transits(
             via = common_mesh(here, relay) if relay is not None else None
             if not ends or via is None or via.family != ends[0].family:
                 continue
-            hop = _hop(hops, name)
+            hop = _hop(paths, hops, name)
             assert hop is not None
             used = name in in_use
             idle_s = timing.standby_s if place < RELAYS_A_PLACE else timing.idle_transit_s
@@ -223,6 +229,7 @@ def _transits(
                 ends=ends,
                 via=via,
                 egress=hop.egress,
+                epoch=hop.epoch,
                 use=Use.URGENT if used else Use.STANDBY,
                 every_s=timing.transit_s if used else idle_s,
                 size_every_s=timing.size_used_s if used else timing.size_standby_s,
@@ -241,9 +248,10 @@ def _transit_mtu(hop: Target, relay: str, behind: Iterable[Path]) -> int:
     return min(hop.mtu_bytes - TRANSIT_OVERHEAD[4], max(said, default=hop.mtu_bytes))
 
 
-def _hop(hops: Mapping[Way, Target], relay: str) -> Target | None:
+def _hop(paths: Mapping[str, Path], hops: Mapping[Way, Target], relay: str) -> Target | None:
     """Return how a relay itself is probed by the way its packets take."""
-    return hops.get(Local(relay)) or hops.get(Direct(relay))
+    epoch = paths[relay].epoch if relay in paths else 0
+    return hops.get(Local(relay)) or hops.get(Direct(relay, epoch))
 
 
 def _is_relayed(rung: Rung) -> bool:

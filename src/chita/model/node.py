@@ -79,6 +79,14 @@ class Nat(StrEnum):
     """Each destination sees another port: nobody can tell where to dial it."""
 
 
+class TunnelEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A WireGuard device of a node: it has one for each epoch of its keys."""
+
+    epoch: int
+    public_key: str
+    port: int
+
+
 class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     """What a node tells the others of its tunnels; only the node itself writes it."""
 
@@ -90,6 +98,10 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     wireguard_key: str = ""
     """Public key, base64 of 32 bytes; empty: not ready for tunnels."""
     wireguard_port: int = 0
+    wireguard_epoch: int = 0
+    """How often all nodes had changed their keys when this one was made."""
+    wireguard_previous: TunnelEnd | None = None
+    """The key before and its device, while they still receive."""
     candidates: tuple[Candidate, ...] = ()
     """Besides interfaces and endpoints, which have our WireGuard port: mapped and reflexive ones.
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from chita.model.net import Cidr
+from chita.model.net import TCP, UDP, Cidr
 
 
 class Encryption(StrEnum):
@@ -67,12 +67,30 @@ class FlowLogGroups(msgspec.Struct, frozen=True):
     egress: int = 2
 
 
+class FailsafePort(msgspec.Struct, frozen=True):
+    """A port that no policy of a host closes: what keeps an operator from being locked out."""
+
+    protocol: int
+    port: int
+    net: Cidr | None = None
+    """Only from there, or (outbound) only to there; None: anywhere."""
+
+
+_BOTH_WAYS = (179, 2379, 2380, 5473, 6443, 6666, 6667)
+_FAILSAFE_BOTH = tuple([FailsafePort(TCP, port) for port in _BOTH_WAYS])
+FAILSAFE_INBOUND = (FailsafePort(TCP, 22), FailsafePort(UDP, 68), *_FAILSAFE_BOTH)
+FAILSAFE_OUTBOUND = (FailsafePort(UDP, 53), FailsafePort(UDP, 67), *_FAILSAFE_BOTH)
+"""Upstream's: SSH, DHCP, DNS, BGP, etcd, Typha and the API server (v3 2.10, *Failsafes*)."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster's settings after defaults; one value, named ``default``."""
 
     encryption: Encryption = Encryption.BETWEEN_LOCATIONS
     wireguard_port: int = 51820
     """UDP, 1 to 65535."""
+    key_epoch: int = 0
+    """How often all nodes are to have changed their WireGuard keys."""
     keepalive_s: int = 25
     """WireGuard keepalive towards and from nodes behind NAT, seconds, 1 to 65535 (hybrid 2.5)."""
     vxlan_port: int = 4789
@@ -91,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that may come at once before the rate counts, 1 to 9999."""
     flow_log_groups: FlowLogGroups | None = None
     """None: verdicts are only counted."""
+
+    failsafe_inbound: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
+    failsafe_outbound: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
 
     @property
     def key(self) -> str:

@@ -53,7 +53,7 @@ def own_record(discovered: CloudFacts) -> OwnRecord:
     links.set_up(links.index("eth0"))
     links.put_address(links.index("eth0"), InterfaceAddress(Address.parse("192.0.2.1"), 24))
     identity = Identity(node="node-1", wireguard_public_key="", vtep_mac="")
-    return OwnRecord(identity, links, discovered)
+    return OwnRecord("node-1", lambda _: identity, links, discovered)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def published(own: OwnRecord) -> list[str]:
 def test_only_ways_out_are_published() -> None:
     """Neither our devices nor the bridges of others: their addresses repeat on every node."""
     own = OwnRecord(
-        IDENTITY,
+        "node-1",
+        lambda _: IDENTITY,
         links(
             eth0="192.0.2.1/24 fe80::1/64 2001:db8::1/64",
             docker0="172.17.0.1/16",
@@ -104,7 +105,7 @@ def test_is_way_out(device: str, *, expected: bool) -> None:
 
 def test_a_node_without_an_address_is_refused() -> None:
     with pytest.raises(KernelError, match="no interface"):
-        OwnRecord(IDENTITY, links(eth0="fe80::1/64"))
+        OwnRecord("node-1", lambda _: IDENTITY, links(eth0="fe80::1/64"))
 
 
 def interface(text: str, device: str = "eth0") -> HostInterface:
@@ -364,7 +365,7 @@ async def publishing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[OwnRecord, MemoryRecords]]:
     monkeypatch.setattr(record_module, "RETRY_S", 0.01)
-    own, api = OwnRecord(IDENTITY, links(eth0="192.0.2.1/24")), MemoryRecords()
+    own, api = OwnRecord("node-1", lambda _: IDENTITY, links(eth0="192.0.2.1/24")), MemoryRecords()
     task = asyncio.create_task(own.publish(api))
     try:
         yield own, api

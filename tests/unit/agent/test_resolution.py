@@ -8,13 +8,10 @@ import msgspec
 import pytest
 
 from build import cluster, node
-from chita.agent.identity import Identity
-from chita.agent.record import OwnRecord
 from chita.agent.resolution import host_to_resolve, keep_resolved, resolve
-from chita.dataplane.netlink.fake import FakeLinks
-from chita.dataplane.netlink.links import InterfaceAddress, VethEnd
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
+from own_record import own_record
 
 ONE, OTHER = (Address.parse(f"203.0.113.{index}") for index in (1, 2))
 FAILED = OSError("nobody answers")
@@ -41,16 +38,6 @@ def test_nobody_resolves_for_a_node_that_is_not_known() -> None:
     assert "" == host_to_resolve(ClusterState(), "node-1")
 
 
-def own_record() -> OwnRecord:
-    links = FakeLinks()
-    links.add_veth(
-        VethEnd(name="eth0", mac=""), VethEnd(name="far", mac="", namespace=None), mtu_bytes=1500
-    )
-    links.set_up(links.index("eth0"))
-    links.put_address(links.index("eth0"), InterfaceAddress(Address.parse("192.0.2.1"), 24))
-    return OwnRecord(Identity(node="node-1", wireguard_public_key="", vtep_mac=""), links)
-
-
 @pytest.mark.parametrize(
     ("answers", "expected", "changes"),
     [
@@ -65,7 +52,7 @@ def test_what_it_resolves_to_is_told(
     changes: int,
 ) -> None:
     async def act() -> None:
-        record, left, told = own_record(), list(answers), list[int]()
+        record, left, told = own_record("node-1"), list(answers), list[int]()
         heard = asyncio.Event()
 
         async def look_up(host: str) -> tuple[Address, ...]:

@@ -12,7 +12,6 @@ from chita.compute.node import desired_node_state
 from chita.compute.policy import policy_state
 from chita.compute.routes import (
     VXLAN_DEVICE,
-    WIREGUARD_DEVICE,
     endpoint_routes,
     node_networks,
     node_routes,
@@ -21,6 +20,7 @@ from chita.compute.tables import FORWARDED_TABLE, PROBE_TABLES
 from chita.compute.tunnels import node_vxlan, node_wireguards
 from chita.desired.nexthops import HopGroup, TransitHop
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
+from chita.desired.tunnels import wireguard_device
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
@@ -78,7 +78,7 @@ def test_block_of_another_location_goes_through_wireguard_with_its_mtu() -> None
     """The route says how large a packet may be: pods keep their location's MTU."""
     cluster = hybrid(GATEWAY, FAR, blocks=[("10.244.1.0/26", "b1")])
 
-    expected = OnDevice(dst=V4, device=WIREGUARD_DEVICE, source=SOURCE[4], mtu_bytes=1440)
+    expected = OnDevice(dst=V4, device=wireguard_device(0), source=SOURCE[4], mtu_bytes=1440)
     assert expected == routes(cluster, "a1")[V4]
 
 
@@ -116,7 +116,7 @@ def test_a_relay_wraps_again_and_relays_to_no_relay() -> None:
     assert isinstance(hop, TransitHop)
     assert (Address.parse("100.64.0.3"), 1404) == (hop.relay, route.mtu_bytes)
     assert Cidr.parse("10.244.2.0/26") not in table.routes  # the table for all leads there
-    assert {TRANSIT_DEVICE, WIREGUARD_DEVICE, VXLAN_DEVICE} == set(table.arriving)
+    assert {TRANSIT_DEVICE, wireguard_device(0), VXLAN_DEVICE} == set(table.arriving)
 
     behind = desired_node_state(cluster, "a2", paths(cluster, "a2"))
     assert Blackhole(V4) == behind.tables[FORWARDED_TABLE].routes[V4]
@@ -126,12 +126,12 @@ def test_a_bound_socket_reaches_a_node_whichever_way_is_in_force() -> None:
     """Each device has a table with the mesh addresses of those at its other end."""
     cluster = hybrid(GATEWAY, BEHIND, FAR)
     state = desired_node_state(cluster, "a1", paths(cluster, "a1"))
-    vxlan, tunnel = (state.tables[PROBE_TABLES[it]] for it in (VXLAN_DEVICE, WIREGUARD_DEVICE))
+    vxlan, tunnel = (state.tables[PROBE_TABLES[it]] for it in (VXLAN_DEVICE, wireguard_device(0)))
 
     assert (VXLAN_DEVICE,) == vxlan.bound
     assert {"100.64.0.2/32", "fd00:100:64::2/128"} == {str(dst) for dst in vxlan.routes}
     dst = Cidr.parse("100.64.0.3/32")
-    expected = OnDevice(dst=dst, device=WIREGUARD_DEVICE, source=SOURCE[4])
+    expected = OnDevice(dst=dst, device=wireguard_device(0), source=SOURCE[4])
     assert expected == tunnel.routes[dst]
 
 

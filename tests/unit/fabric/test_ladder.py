@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chita.desired.paths import Path, PathKind, RungState
+from chita.desired.tunnels import Endpoint
 from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way, WayHealth
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
@@ -43,6 +44,11 @@ def probed(**verdicts: WayHealth) -> Health:
             case _:
                 raise AssertionError(name)
     return Health(ways)
+
+
+def dial(path: Path) -> Endpoint | None:
+    """Return where the session of the newest keys is dialled."""
+    return path.sessions[0].dial
 
 
 def states(path: Path) -> dict[str, str]:
@@ -175,8 +181,9 @@ def test_peered_locations(
     path = paths(peered(GATE, INNER, FAR, FAR_INNER), here, probed(**health))[there]
 
     private = next(rung for rung in path.rungs if rung.kind is PathKind.PRIVATE)
-    assert path.dial is not None
-    assert expected == (path.kind, private.state, str(path.dial.address))
+    dialled = dial(path)
+    assert dialled is not None
+    assert expected == (path.kind, private.state, str(dialled.address))
 
 
 def test_a_private_address_that_is_ours_too_is_no_way() -> None:
@@ -219,14 +226,21 @@ def test_two_nats(
     path = paths(hybrid(KEEPS, there, FAR), "a2", probed(**health))["c2"]
 
     punched = next(rung for rung in path.rungs if rung.kind is PathKind.PUNCHED)
-    assert expected == (path.kind, punched.state, path.dial is not None)
+    assert expected == (path.kind, punched.state, dial(path) is not None)
 
 
 def test_a_session_that_roamed_is_left_alone() -> None:
     """Its packets come from where no record says: a NAT between. Nothing is dialled instead."""
     path = paths(hybrid(GATE, INNER), "a1", probed(direct_a2=at("203.0.113.9")))["a2"]
 
-    assert path.dial is None
+    assert dial(path) is None
+
+
+def test_a_session_is_left_alone_until_it_is_known_where_it_stands() -> None:
+    """It is up at the private address or at the public one: writing either may break it."""
+    path = paths(hybrid(GATE, INNER), "a2", probed(direct_a1=UP))["a1"]
+
+    assert dial(path) is None
 
 
 TWO = hybrid(INNER, GATE, GATE_TWO, THIRD)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Scope, Text, Whole
+from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Schema, Scope, Text, Whole
 from chita.model.schemas.settings import HOST_SETTINGS, PORT
 
 CHITA: Final = "chita.dev/v1alpha1"
@@ -19,6 +19,13 @@ _MTU = Whole(minimum=576, maximum=65535)
 # NFLOG: a field of 16 bits (linux/netfilter/nfnetlink_log.h); 0 is the kernel's own default.
 _GROUP = Whole(minimum=1, maximum=65535)
 
+_EPOCH = Whole(minimum=0, maximum=2**31 - 1)
+_TUNNEL_END: dict[str, Schema] = {
+    "publicKey": Text(),
+    "port": Whole(minimum=0, maximum=65535),
+    "epoch": _EPOCH,
+}
+
 _CONFIGURATION = Record(
     fields={
         **HOST_SETTINGS,
@@ -26,6 +33,7 @@ _CONFIGURATION = Record(
         "deniedFlows": Text(choices=("End", "Keep")),
         "flowLogGroups": Record(fields={"ingress": _GROUP, "egress": _GROUP}),
         "wireguardPort": PORT,
+        "keyEpoch": _EPOCH,
         "keepaliveSeconds": Whole(minimum=1, maximum=65535),
         "meshCIDRs": ListOf(item=Text(format=Format.CIDR), min_items=1, unique=True),
     },
@@ -73,7 +81,7 @@ _NODE = Record(
         "udpPasses": Flag(),
         "tcpRelayPort": Whole(minimum=0, maximum=65535),
         "wireguard": Record(
-            fields={"publicKey": Text(), "port": Whole(minimum=0, maximum=65535)}, open=True
+            fields={**_TUNNEL_END, "previous": Record(fields=_TUNNEL_END, open=True)}, open=True
         ),
         "vtepMAC": Text(format=Format.MAC),
         "wireMTU": _MTU,
