@@ -16,6 +16,7 @@ from chita.agent import memory
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.cni_server import CniService, CniSettings
+from chita.agent.clock import ClockWatch
 from chita.agent.connections import Connections
 from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
@@ -33,9 +34,11 @@ from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
+from chita.agent.turnover import keep_turned_over
 from chita.agent.whereabouts import Whereabouts
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
+from chita.api.tls import use_small_buffers
 from chita.cloud.facts import CloudFacts
 from chita.cloud.provider import discover
 from chita.dataplane.conntrack import Conntrack, open_conntrack
@@ -69,6 +72,8 @@ SETTLE_S = 30.0
 """How often what CNI calls left half done is tried again, seconds."""
 
 JOIN_RETRY_S = 1.0
+CLOCK_S = 1.0
+"""How often the clocks are compared, seconds."""
 
 _LOG = logger("agent")
 
@@ -80,6 +85,7 @@ async def run(settings: AgentSettings) -> None:
         InputError: nothing says which server to join, or with what.
         UnsupportedError: the kernel lacks what policy needs.
     """
+    use_small_buffers()
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     keys = KeyRing(settings.node, settings.state_dir)
@@ -154,6 +160,8 @@ class Agent:
             settings.node, self._probed, self._whereabouts.changed, sockets=EchoSockets()
         )
         self._cni: CniService | None = None
+        self._keys = keys
+        self._clock = ClockWatch(settings.state_dir / "clock")
 
     async def run(self) -> None:
         """Run every part until SIGTERM or SIGINT, or until one fails.
@@ -200,6 +208,14 @@ class Agent:
             "reflection": keep_judged(
                 self._record, self._known, self._questions, reconciler.reconsider
             ),
+            "keys": keep_turned_over(
+                self._keys,
+                self._settings.node,
+                self._known,
+                lambda: reconciler.health,
+                reconciler.reconsider,
+            ),
+            "clock": self._watch_clock(),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
             "ruleset verification": keep_ruleset_verified(
@@ -251,6 +267,11 @@ class Agent:
         """Return what there is to probe: nothing before the kernel holds the ways to it."""
         state = self._reconciler.state
         return Plan(self._reconciler.cluster, state) if state is not None else None
+
+    async def _watch_clock(self) -> None:
+        while True:
+            self._clock.look()
+            await asyncio.sleep(CLOCK_S)
 
     async def _settle_memory(self) -> None:
         """Tidy up once the first sync is done."""

@@ -23,15 +23,23 @@ T = TypeVar("T")
 class Field:
     """A value of an API object and its path. ``null`` and absent are the same (API conventions)."""
 
-    __slots__ = ("path", "value")
+    __slots__ = ("_step", "_within", "value")
 
-    def __init__(self, value: Any, path: str = "") -> None:
+    def __init__(self, value: Any, path: str = "", within: Field | None = None) -> None:
         self.value = value
-        self.path = path
+        self._step = path
+        self._within = within
 
     def __getitem__(self, name: str) -> Field:
         """Return the field *name* of this map; unset when this is."""
-        return Field(self.map().get(name), f"{self.path}.{name}" if self.path else name)
+        return Field(self.map().get(name), name, self)
+
+    @property
+    def path(self) -> str:
+        """Where in its object it stands; put together when something is wrong, which is rare."""
+        before = self._within.path if self._within is not None else ""
+        dot = "." if before and not self._step.startswith("[") else ""
+        return f"{before}{dot}{self._step}"
 
     @property
     def is_set(self) -> bool:
@@ -71,7 +79,7 @@ class Field:
         if not isinstance(self.value, list):
             raise self.error(f"must be a list, not {_shown(self.value)}")
         for index, value in enumerate(self.value):
-            yield Field(value, f"{self.path}[{index}]")
+            yield Field(value, f"[{index}]", self)
 
     def text(self, default: str = "") -> str:
         """Return it as text, or *default* when unset."""
@@ -99,15 +107,16 @@ class Field:
 
         A null in it is the empty text, as it is to Kubernetes.
         """
-        texts = self.map()
-        for key, value in texts.items():
+        texts: dict[str, str] = {}
+        for key, value in self.map().items():
             if not isinstance(value, str) and value is not None:
                 path = f"{self.path}[{key}]"
                 raise ConvertError(f"must be text in quotes, not {_shown(value)}", field=path)
             if value and not (value.isascii() or is_unicode(value)):
                 raise ConvertError("must be text that UTF-8 can hold", field=f"{self.path}.{key}")
-        # Interned: a large cluster has the same labels ten thousand times.
-        return {intern(key): intern(value or "") for key, value in texts.items()}
+            # Interned: a large cluster has the same labels ten thousand times.
+            texts[intern(key)] = intern(value or "")
+        return texts
 
     def integer(self, default: int, *, low: int, high: int) -> int:
         """Return it as a whole number from *low* to *high*, or *default* when unset."""

@@ -166,7 +166,7 @@ class ClusterView:
             self._seen[resource] = max(self._seen.get(resource, 0), int(version))
 
     def _put(self, resource: Resource, obj: Object) -> list[Change]:
-        path, version = _path(obj), hash(_version(obj))
+        path, version, which = _path(obj), hash(_version(obj)), group_kind(obj)
         known = self._known[resource]
         before = known.get(path)
         # What a list or a resumed watch repeats was converted already.
@@ -174,8 +174,8 @@ class ClusterView:
             return []
         converted = conversion(obj)
         self._note(object_id(resource, obj), converted.problems)
-        kept = obj if self._keeps(obj) else None
-        if group_kind(obj) in SETTINGS_KINDS:
+        kept = obj if self._keeps(which, obj) else None
+        if which in SETTINGS_KINDS:
             known[path] = _Known(version, None, kept)
             return self._settings()
         entity = next(iter(converted.entities), None)
@@ -214,8 +214,7 @@ class ClusterView:
             del self._claims[key]
         return [self._ours(Remove(*key))]
 
-    def _keeps(self, obj: Object) -> bool:
-        which = group_kind(obj)
+    def _keeps(self, which: tuple[str, str], obj: Object) -> bool:
         if which == ("", "Pod"):
             return bool((obj.get("spec") or {}).get("nodeName") == self._node)
         return which in _KEPT

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from chita.api.auth import ApiConfig
+from chita.api.tls import use_small_buffers
 from chita.errors import EngineError, InputError
 from chita.model.kinds import known_kind
 from chita.model.validate.objects import validate
@@ -95,6 +96,7 @@ async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> N
         joining = Joining(registry, authority)
         if settings.join_token is not None:
             await joining.add_token(settings.join_token, None)
+        use_small_buffers()
         runner = await _listen(
             App(Rest(registry, warnings), joining), sockets, _tls(settings, authority)
         )
