@@ -53,6 +53,8 @@ class HolderLook(msgspec.Struct, frozen=True):
     tier: str | None
     holder: str
     staged: bool
+    removes: str | None = None
+    """The policy that a staged one would remove."""
 
 
 class TierPassed(msgspec.Struct, frozen=True):
@@ -114,7 +116,7 @@ class Chain:
         for tier in subject.tiers:
             passed = False
             for policy in tier.policies:
-                yield HolderLook(tier.name, policy.key, policy.rules is None)
+                yield HolderLook(tier.name, policy.key, policy.rules is None, policy.removes)
                 if policy.rules is None:
                     continue
                 for index, rule in enumerate(policy.rules):

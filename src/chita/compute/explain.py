@@ -51,6 +51,8 @@ class PolicyReport(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     staged: bool = False
     """Stands here and decides nothing."""
+    removes: str | UnsetType = UNSET
+    """The policy that it stages the removal of."""
     rules: tuple[RuleReport, ...] = ()
 
 
@@ -267,48 +269,38 @@ def _explained(
 def _chain(evaluator: Evaluator, subject: Subject, flow: Flow) -> tuple[TierReport, ...]:
     packet = evaluator.packet(flow)
     reports: list[TierReport] = []
-    policies: dict[str, list[RuleReport] | None] = {}
+    policies: dict[str, PolicyReport] = {}
     for look in evaluator.chain.walk(subject, packet):
         match look:
-            case HolderLook(_, holder, staged):
-                policies[holder] = None if staged else []
+            case HolderLook(_, holder, staged, removes):
+                policies[holder] = PolicyReport(
+                    policy=holder, staged=staged, removes=removes or UNSET
+                )
             case RuleLook(_, holder, index, rule):
                 report = RuleReport(
                     rule=index,
                     action=rule.action,
                     mismatches=tuple(_mismatches(look, packet, flow)),
                 )
-                rules = policies[holder]
-                assert rules is not None
-                rules.append(report)
+                rules = (*policies[holder].rules, report)
+                policies[holder] = msgspec.structs.replace(policies[holder], rules=rules)
             case TierPassed(tier):
-                reports.append(_tier_report(tier, policies, passed=True))
+                reports.append(
+                    TierReport(tier=tier, policies=tuple(policies.values()), passed=True)
+                )
                 policies = {}
             case decision:
                 last = decision.tier if isinstance(decision, ByRule | ByTierEnd) else None
                 if policies or last is not None:
-                    reports.append(_tier_report(last, policies, passed=False))
+                    reports.append(
+                        TierReport(tier=last, policies=tuple(policies.values()), passed=False)
+                    )
     return tuple(reports)
 
 
 def _mismatches(look: RuleLook, packet: Packet, flow: Flow) -> Iterator[Mismatch]:
     for field in mismatches(look.rule, packet):
         yield mismatch(field, look.rule, packet, flow)
-
-
-def _tier_report(
-    tier: str | None, policies: dict[str, list[RuleReport] | None], *, passed: bool
-) -> TierReport:
-    return TierReport(
-        tier=tier,
-        policies=tuple(
-            [
-                PolicyReport(policy=key, staged=rules is None, rules=tuple(rules or ()))
-                for key, rules in policies.items()
-            ]
-        ),
-        passed=passed,
-    )
 
 
 def nearest_rule(chain: Iterable[TierReport]) -> NearestRule | None:
@@ -350,10 +342,16 @@ def _tier_lines(tier: TierReport) -> Iterator[str]:
     end = ", then on to the next" if tier.passed else ""
     yield f"    {'profiles' if tier.tier is None else 'tier ' + tier.tier}{end}"
     for policy in tier.policies:
-        yield f"      {policy.policy}{' (staged: decides nothing)' if policy.staged else ''}"
+        yield f"      {policy.policy}{_staged_text(policy)}"
         for rule in policy.rules:
             reasons = "; ".join(map(str, rule.mismatches)) or "matches"
             yield f"        rule {rule.rule} {rule.action}: {reasons}"
+
+
+def _staged_text(policy: PolicyReport) -> str:
+    if policy.removes:
+        return f" (staged: would remove {policy.removes})"
+    return " (staged: decides nothing)" if policy.staged else ""
 
 
 def _host_text(host: HostSummary) -> str:

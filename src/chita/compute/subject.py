@@ -61,6 +61,8 @@ class ApplyingPolicy(msgspec.Struct, frozen=True):
 
     key: str
     rules: tuple[Rule, ...] | None
+    removes: str | None = None
+    """The policy that it stages the removal of, one of those that apply beside it."""
 
 
 class ApplyingTier(msgspec.Struct, frozen=True):
@@ -189,9 +191,10 @@ def applying_tiers(
 
     Tiers that do not exist come last and end in Deny; one of staged policies only in Pass (2.12).
     """
-    applying = [policy for policy in policies if direction in policy.types]
+    applying = [policy for policy in policies if direction in policy.types and _acts(policy)]
+    removals = _removals(policies, applying)
     if reading is Reading.PENDING:
-        applying = _pending(applying)
+        applying = [policy for policy in applying if policy.key not in removals]
     existing = sorted(cluster.tiers.values(), key=lambda tier: tier.sort_key)
     ends = {tier.name: tier.default_action for tier in existing}
     missing = sorted({policy.tier for policy in applying} - ends.keys())
@@ -199,10 +202,11 @@ def applying_tiers(
         members = [policy for policy in applying if policy.tier == name]
         if not members:
             continue
-        ordered = [
-            ApplyingPolicy(each.key, _rules(each, direction, reading))
-            for each in sorted(members, key=lambda policy: policy.sort_key)
-        ]
+        ordered: list[ApplyingPolicy] = []
+        for each in sorted(members, key=lambda policy: policy.sort_key):
+            if each.key in removals:
+                ordered.append(ApplyingPolicy(removals[each.key].key, None, each.key))
+            ordered.append(ApplyingPolicy(each.key, _rules(each, direction, reading)))
         staged_only = all(policy.rules is None for policy in ordered)
         end = Action.PASS if staged_only else ends.get(name, Action.DENY)
         yield ApplyingTier(name, tuple(ordered), end)
@@ -214,22 +218,26 @@ def _rules(policy: Policy, direction: Direction, reading: Reading) -> tuple[Rule
     return policy.rules(direction)
 
 
-def _pending(policies: Iterable[Policy]) -> list[Policy]:
-    """Return *policies* as they would be: what a staged Delete names is gone, and it too.
+def _acts(policy: Policy) -> bool:
+    """Whether *policy* has rules that decide, or would; what is learnt or ignored never does."""
+    return policy.staged in {None, StagedAction.SET}
 
-    Those that only learn or are ignored stay without effect.
+
+def _removals(policies: Iterable[Policy], applying: Iterable[Policy]) -> dict[str, Policy]:
+    """Return the staged removals among *policies* by the one of *applying* that each is about.
+
+    A removal has neither selector nor types (v3 2.3): it stands before what it removes.
     """
-    policies = list(policies)
-    gone = {
-        f"{_PREVIEWED[policy.kind]}/{policy.namespace}/{policy.name}"
-        for policy in policies
-        if policy.staged is StagedAction.DELETE and policy.kind in _PREVIEWED
-    }
-    return [
-        policy
-        for policy in policies
-        if policy.staged in {None, StagedAction.SET} and policy.key not in gone
-    ]
+    keys = {policy.key for policy in applying}
+    found = ((_removed(policy), policy) for policy in policies)
+    return {key: policy for key, policy in found if key is not None and key in keys}
+
+
+def _removed(policy: Policy) -> str | None:
+    """Return the key of what *policy* stages the removal of."""
+    if policy.staged is not StagedAction.DELETE or policy.kind not in _PREVIEWED:
+        return None
+    return f"{_PREVIEWED[policy.kind]}/{policy.namespace}/{policy.name}"
 
 
 def short_tier(tier: ApplyingTier, packet: Packet) -> ShortTier:

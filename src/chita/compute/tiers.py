@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from chita.desired.policy import TierPolicies
-from chita.model.policy import Action, Direction, Policy, Tier
+from chita.model.policy import Action, Direction, Policy, StagedAction, Tier
 
 Place = tuple[bool, float, str, float, str]
 """Sorts policies as packets meet them."""
@@ -17,9 +17,11 @@ def applies_to_workloads(policy: Policy) -> bool:
     """Whether *policy* is for workloads at all.
 
     Untracked and pre-DNAT policies are for host endpoints only (v3 2.3, ``doNotTrack``,
-    ``preDNAT``); they do not count for the end of a workload's tier either.
+    ``preDNAT``); they do not count for the end of a workload's tier either. A staged one that is
+    learnt, ignored or previews a removal has nothing to count.
     """
-    return not (policy.do_not_track or policy.pre_dnat)
+    is_of_hosts = policy.do_not_track or policy.pre_dnat
+    return not is_of_hosts and policy.staged in {None, StagedAction.SET}
 
 
 def place(policy: Policy, tiers: Mapping[str, Tier]) -> Place:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET, structs
 
 from build import (
     ALLOW,
@@ -27,10 +28,10 @@ from chita.compute.flow import Flow
 from chita.compute.matching import Field
 from chita.compute.wording import Mismatch
 from chita.model.net import ICMP, TCP, UDP, Address
-from chita.model.policy import HttpMatch, IcmpMatch, Rule, StagedAction
+from chita.model.policy import HttpMatch, IcmpMatch, Policy, PolicyKind, Rule, StagedAction
 
 WEB, DB, OUT = "10.244.0.1", "10.244.0.2", "203.0.113.7"
-WORLD = cluster(
+WORLD_ENTITIES = (
     namespace("a"),
     workload("a/web", WEB, labels={"app": "web"}),
     workload("a/db", DB, labels={"app": "db"}),
@@ -49,6 +50,13 @@ WORLD = cluster(
         order=3,
     ),
 )
+WORLD = cluster(*WORLD_ENTITIES)
+
+
+def staged_policy(key: str, action: StagedAction) -> Policy:
+    """Return a staged policy without rules: its selector is all, its type inferred."""
+    made = policy(key, ingress=[], staged=action)
+    return structs.replace(made, kind=PolicyKind.STAGED_NETWORK_POLICY)
 
 
 def explained(source: str, destination: str, at: int) -> FlowExplanation:
@@ -154,6 +162,39 @@ def test_text() -> None:
         "    nearest: rule 1 of NetworkPolicy/a/db would allow it, but source.selector is "
         'app == "web", seen 203.0.113.7, which no endpoint and no network set has'
     )
+
+
+def test_a_staged_delete_stands_where_what_it_removes_applies() -> None:
+    """It names that policy; one that is ignored is not shown at all."""
+    staged = cluster(
+        *WORLD_ENTITIES,
+        policy("a/out", "app == 'web'", egress=[rule(DENY)]),
+        staged_policy("a/out", StagedAction.DELETE),
+        staged_policy("a/nothing", StagedAction.DELETE),
+        staged_policy("a/ignored", StagedAction.IGNORE),
+    )
+    flow = Flow(
+        source=Address.parse(WEB),
+        destination=Address.parse(DB),
+        protocol=TCP,
+        destination_port=5432,
+    )
+    found = explain(Evaluator(staged), flow)
+    text = explanation_text(found)
+
+    assert [
+        (each.policy, each.staged, each.removes) for each in found.egress.chain[0].policies
+    ] == [
+        ("StagedNetworkPolicy/a/out", True, "NetworkPolicy/a/out"),
+        ("NetworkPolicy/a/out", False, UNSET),
+    ]
+    assert "StagedNetworkPolicy/a/out (staged: would remove NetworkPolicy/a/out)" in text
+    assert "staged: allow: " in text
+    assert "Staged" not in "".join(
+        each.policy for tier in found.ingress.chain for each in tier.policies
+    )
+    assert "ignored" not in text
+    assert "nothing" not in "".join(line for line in text.splitlines() if "Staged" in line)
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,26 @@ def test_pending_of_a_staged_delete_is_without_the_policy() -> None:
     assert (Verdict.DENY, Verdict.ALLOW) == (found.verdict, found.pending)
 
 
+def test_pending_of_a_staged_delete_counts_in_both_directions() -> None:
+    """It says nothing of types: the policy that would go does."""
+    deny = v3("NetworkPolicy", "p", {"types": ["Egress"], "egress": [{"action": "Deny"}]}, "a")
+    gone = v3("StagedNetworkPolicy", "p", {"stagedAction": "Delete"}, "a")
+    found = verdict(WEB, deny, gone, to=DB)
+
+    assert (Verdict.DENY, Verdict.ALLOW) == (found.verdict, found.pending)
+
+
+@pytest.mark.parametrize("action", ["Delete", "Learn", "Ignore"])
+def test_staged_policies_that_preview_nothing_here_are_not_there(action: str) -> None:
+    """A Delete of what does not apply here, and what is only learnt or ignored."""
+    elsewhere = v3("GlobalNetworkPolicy", "p", {"selector": "app == 'no'"})
+    staged = v3("StagedGlobalNetworkPolicy", "p", {"stagedAction": action})
+    found = verdict(DB, elsewhere, staged)
+
+    assert found.ingress.pending is None
+    assert Verdict.ALLOW is found.verdict
+
+
 def test_http_rule_allows_nothing_and_says_so() -> None:
     """Methods and paths are not known at this layer: never wider than written."""
     http = Rule(action=Action.ALLOW, protocol=TCP, http=HttpMatch(methods=("GET",)))
