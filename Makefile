@@ -72,6 +72,10 @@ golden: $(VENV)/.dev ## rewrite the golden files; review reads the diff
 bench: test-packages $(VENV)/.dev ## measure every figure beside its peer; JSON into benchmarks/results (root)
 	@$(BIN)/python benchmarks/run.py
 
+.PHONY: scenarios
+scenarios: test-packages $(VENV)/.run ## what the fabric survives, and how fast, in the lab; JSON and a table (root)
+	@$(BIN)/python -m chita.lab.scenarios --json benchmarks/results/scenarios.json $(SCENARIOS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## resolve requirements/*.in anew
 	@for name in build run dev; do

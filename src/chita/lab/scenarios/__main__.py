@@ -18,9 +18,9 @@ import msgspec
 
 from chita.errors import ChitaError
 from chita.lab.scenarios.bench import Bench, standing_bench
-from chita.lab.scenarios.catalogue import SCENARIOS
+from chita.lab.scenarios.catalogue import LONE_SCENARIOS, SCENARIOS
 from chita.lab.scenarios.figures import Outcome, markdown
-from chita.lab.scenarios.scenario import Scenario
+from chita.lab.scenarios.scenario import LoneScenario, Scenario
 
 BEGIN, END = "<!-- scenarios: begin -->", "<!-- scenarios: end -->"
 
@@ -39,16 +39,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def main() -> int:
     """Run what is asked for; return the exit status."""
     options = _options()
+    names = [it.name for it in (*LONE_SCENARIOS, *SCENARIOS)]
+    alone = [it for it in LONE_SCENARIOS if not options.names or it.name in options.names]
     chosen = [it for it in SCENARIOS if not options.names or it.name in options.names]
-    if unknown := set(options.names) - {it.name for it in SCENARIOS}:
-        known = ", ".join(it.name for it in SCENARIOS)
+    if unknown := set(options.names) - set(names):
+        known = ", ".join(names)
         _say(f"there is no scenario {', '.join(sorted(unknown))}; there are {known}")
         return 2
     load = os.getloadavg()[0]
     started = time.monotonic()
+    outcomes = [_run_alone(scenario, quick=options.quick) for scenario in alone]
     try:
-        with standing_bench(_say) as bench:
-            outcomes = [_run(bench, scenario, quick=options.quick) for scenario in chosen]
+        if chosen:
+            with standing_bench(_say) as bench:
+                outcomes += [_run(bench, scenario, quick=options.quick) for scenario in chosen]
     except ChitaError as error:
         _say(f"no lab: {error}")
         return 2
@@ -98,6 +102,26 @@ def _run(bench: Bench, scenario: Scenario, *, quick: bool) -> Outcome:
         title=scenario.title,
         figures=tuple(figures),
         notes=tuple(bench.notes),
+        error=error,
+        seconds=round(time.monotonic() - started, 1),
+    )
+    _tell(outcome)
+    return outcome
+
+
+def _run_alone(scenario: LoneScenario, *, quick: bool) -> Outcome:
+    """Return what came of a scenario that has a lab of its own."""
+    _say(f"{scenario.title} ...")
+    started = time.monotonic()
+    figures, error = [], ""
+    try:
+        figures = scenario.measure(scenario.quick_times if quick else scenario.times)
+    except (ChitaError, OSError, LookupError) as problem:
+        error = f"{type(problem).__name__}: {problem}"
+    outcome = Outcome(
+        name=scenario.name,
+        title=scenario.title,
+        figures=tuple(figures),
         error=error,
         seconds=round(time.monotonic() - started, 1),
     )

@@ -10,10 +10,11 @@ from chita.lab.scenarios import (
     narrow,
     pairs,
     processes,
+    records,
     sharing,
     translation,
 )
-from chita.lab.scenarios.scenario import Scenario
+from chita.lab.scenarios.scenario import LoneScenario, Scenario
 
 SCENARIOS = (
     Scenario(name="pairs", title="Every pair", measure=pairs.every_pair, times=3),
@@ -73,4 +74,10 @@ SCENARIOS = (
     Scenario(name="join", title="A node joins", measure=joining.joined, times=8, quick_times=2),
     Scenario(name="udp-blocked", title="UDP blocked", measure=blocked.udp_blocked, times=2),
     Scenario(name="keys", title="Keys rotated", measure=keys.rotated, times=2),
+)
+
+LONE_SCENARIOS = (
+    LoneScenario(
+        name="records", title="A thousand node records", measure=records.thousand, times=3
+    ),
 )

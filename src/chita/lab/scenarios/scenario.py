@@ -9,8 +9,11 @@ import msgspec
 from chita.lab.scenarios.bench import Bench
 from chita.lab.scenarios.figures import Figure
 
-Measure = Callable[[Bench, int], list[Figure]]
+OnBench = Callable[[Bench, int], list[Figure]]
 """Does the scenario so many times; the bench is as usual before, and is mended after."""
+
+Alone = Callable[[int], list[Figure]]
+"""Does the scenario so many times, in a lab of its own, while no other is up."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +21,16 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    measure: Measure
+    measure: OnBench
+    times: int = 1
+    quick_times: int = 1
+
+
+class LoneScenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One that needs another lab than the default world's."""
+
+    name: str
+    title: str
+    measure: Alone
     times: int = 1
     quick_times: int = 1

@@ -1,0 +1,84 @@
+"""A node whose label names a location where it does not stand."""
+
+from __future__ import annotations
+
+import json
+
+from chita.errors import EngineError
+from chita.lab.faults import WrongLocation
+from chita.lab.probe import Allowed, Expectation, Flow, run_flows
+from chita.lab.scenarios.bench import Bench
+from chita.lab.scenarios.figures import Figure, Mark
+from chita.lab.scenarios.pairs import PORT
+from chita.model.net import TCP
+
+NODE, CLAIMED = "gcp-2", "aws-eu-west-1"
+"""Stands in a private range that the claimed location has too: its address is a neighbour's."""
+
+_REPORTED_S = 60.0
+_REACHED_S = 30.0
+
+
+def wrong_label(bench: Bench, times: int) -> list[Figure]:
+    """Label a node of GCP as standing in AWS: it is told, and still reached from everywhere."""
+    told, reached = [], []
+    for _ in range(times):
+        bench.broken(WrongLocation(NODE, CLAIMED))
+        try:
+            told.append(bench.until("reported", lambda: bool(_reports(bench)), s=_REPORTED_S))
+            bench.notes.append(_reports(bench)[0])
+        except EngineError as error:
+            bench.notes.append(f"a label that is wrong: {error}")
+        try:
+            reached.append(
+                bench.until("reached from everywhere", lambda: not _silent(bench), s=_REACHED_S)
+            )
+        except EngineError as error:
+            bench.notes.append(f"{error}: no answer to {', '.join(_silent(bench))}")
+        bench.settle()
+    return [
+        Figure(
+            what="until it is reported",
+            unit="s",
+            values=tuple(told),
+            mark=Mark(worst_at_most=_REPORTED_S),
+        ),
+        Figure(
+            what="then, until reached from all nodes",
+            unit="s",
+            values=tuple(reached),
+            mark=Mark(worst_at_most=_REACHED_S),
+        ),
+    ]
+
+
+def _reports(bench: Bench) -> list[str]:
+    """Return what agents say is wrong that names the node and the location it claims."""
+    found = []
+    for node in bench.nodes:
+        for what, why in bench.status(node)["problems"].items():
+            text = json.dumps(why)
+            if CLAIMED in text and (NODE in text or NODE in what):
+                found.append(f"{node} says of {what}: {why}")
+    return found
+
+
+def _silent(bench: Bench) -> list[str]:
+    """Return the nodes whose pods get no answer from those of the mislabelled node."""
+    others = [node for node in bench.nodes if node != NODE]
+    flows = [
+        Flow(
+            namespace=bench.end(node, "a").namespace,
+            destination=bench.end(NODE, "b").addresses[4],
+            protocol=TCP,
+            port=PORT,
+            expected=Expectation.ANSWER,
+        )
+        for node in others
+    ]
+    outcomes = run_flows(flows, attempts=1, timeout_s=0.5)
+    return [
+        node
+        for node, outcome in zip(others, outcomes, strict=True)
+        if not isinstance(outcome, Allowed)
+    ]
