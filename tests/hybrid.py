@@ -52,7 +52,7 @@ def hybrid(
                 name=node.name,
                 location=node.location,
                 mesh_addresses=(
-                    Address.parse(f"100.64.0.{index}"),
+                    Address.parse("100.64.0.0") + index,
                     Address.parse(f"fd00:100:64::{index}"),
                 ),
             )
