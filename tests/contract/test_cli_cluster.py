@@ -242,3 +242,33 @@ def test_explain_and_plan_of_the_running_cluster(server: ServerProcess, tmp_path
     assert ("planned/db", "planned/web", 80) == (denied["from"], denied["to"], denied["port"])
     assert [denied] == json.loads(after.stdout)["newlyAllowed"]
     assert 1 == planned.exit_code == chita(server, *asked).exit_code
+
+
+def test_fabric(server: ServerProcess, tmp_path: Path) -> None:
+    """Status of the records, draining by label, and keys that are changed one epoch at a time."""
+    objects = [*fabric("f1", "aws", "198.51.100.7"), *fabric("f2", "gcp")]
+    assert 0 == chita(server, "apply", "-f", write(tmp_path, *objects)).exit_code
+
+    report = json.loads(chita(server, "fabric", "status", "-o", "json").stdout)
+    text = chita(server, "fabric", "status")
+    drained = chita(server, "fabric", "drain", "f1")
+    node = json.loads(chita(server, "get", "nodes", "f1", "-o", "json").stdout)
+    again = chita(server, "fabric", "drain", "f1", "--undo")
+    unknown = chita(server, "fabric", "drain", "f9")
+    rotated = chita(server, "fabric", "rotate-keys")
+    too_soon = chita(server, "fabric", "rotate-keys")
+    forced = chita(server, "fabric", "rotate-keys", "--force")
+    after = json.loads(chita(server, "fabric", "status", "-o", "json").stdout)
+
+    assert "f1" in report["locations"]["aws"]["nodes"]
+    assert "encryption BetweenLocations, keys of epoch 0" in text.stdout
+    assert "do not answer here" in text.stderr
+    assert drained.exit_code == again.exit_code == 0
+    assert "0" == node["metadata"]["labels"]["chita.dev/gateway-weight"]
+    assert "there is no node 'f9' in the fabric" in unknown.stderr
+    assert "keys of epoch 1" in rotated.stdout
+    assert (2, "f1" in too_soon.stderr) == (too_soon.exit_code, True)
+    assert "--force" in too_soon.stderr
+    assert "keys of epoch 2" in forced.stdout
+    assert 2 == after["keys"]["epoch"]
+    assert {"f1", "f2"} <= set(after["keys"]["changing"])

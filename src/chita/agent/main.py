@@ -15,6 +15,7 @@ import chita
 from chita.agent import memory
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
+from chita.agent.clock import ClockWatch
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
 from chita.agent.discovery import keep_discovered
@@ -33,6 +34,7 @@ from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
+from chita.agent.turnover import keep_turned_over
 from chita.agent.whereabouts import Whereabouts
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
@@ -70,6 +72,8 @@ SETTLE_S = 30.0
 """How often what CNI calls left half done is tried again, seconds."""
 
 JOIN_RETRY_S = 1.0
+CLOCK_S = 1.0
+"""How often the clocks are compared, seconds."""
 
 _LOG = logger("agent")
 
@@ -156,6 +160,8 @@ class Agent:
             settings.node, self._probed, self._whereabouts.changed, sockets=EchoSockets()
         )
         self._cni: CniService | None = None
+        self._keys = keys
+        self._clock = ClockWatch(settings.state_dir / "clock")
 
     async def run(self) -> None:
         """Run every part until SIGTERM or SIGINT, or until one fails.
@@ -202,6 +208,14 @@ class Agent:
             "reflection": keep_judged(
                 self._record, self._known, self._questions, reconciler.reconsider
             ),
+            "keys": keep_turned_over(
+                self._keys,
+                self._settings.node,
+                self._known,
+                lambda: reconciler.health,
+                reconciler.reconsider,
+            ),
+            "clock": self._watch_clock(),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
             "ruleset verification": keep_ruleset_verified(
@@ -254,6 +268,11 @@ class Agent:
         state = self._reconciler.state
         return Plan(self._reconciler.cluster, state) if state is not None else None
 
+    async def _watch_clock(self) -> None:
+        while True:
+            self._clock.look()
+            await asyncio.sleep(CLOCK_S)
+
     async def _settle_memory(self) -> None:
         """Tidy up once the first sync is done."""
         await self._reconciler.first_sync()
@@ -296,6 +315,7 @@ class Agent:
             self._view,
             version=chita.__version__,
             facts=self._record.known(self._reconciler.cluster),
+            own_problems={"clock": self._clock.problem} if self._clock.problem else {},
             peers=self._peers(devices),
         )
 

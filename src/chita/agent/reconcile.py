@@ -141,6 +141,11 @@ class Reconciler:
         self._reread = True
         self._wake.set()
 
+    @property
+    def health(self) -> Health:
+        """What probes found out, as it was last told."""
+        return self._health
+
     def heed(self, health: Health) -> None:
         """Decide the paths anew: probes found something out."""
         self._health = health

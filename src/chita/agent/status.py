@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 
 import msgspec
@@ -44,7 +45,7 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, str]
     """What the kernel refused at the last attempt."""
     problems: dict[str, str]
-    """Objects of which something means nothing."""
+    """What is wrong with this node, and objects of which something means nothing."""
     interrupted: dict[str, str]
     """Collections whose watch is broken at the moment; their last known state is in force."""
     syncs: int
@@ -53,13 +54,14 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     rss_bytes: int
 
 
-def agent_status(
+def agent_status(  # noqa: PLR0913 - the sources of what a status says
     reconciler: Reconciler,
     view: ClusterView,
     *,
     version: str,
     facts: CloudFacts,
     peers: list[WireguardPeerStatus],
+    own_problems: Mapping[str, str],
 ) -> AgentStatus:
     """Return the status of the agent that consists of these parts."""
     state, cluster = reconciler.state, reconciler.cluster
@@ -77,7 +79,8 @@ def agent_status(
         paths=state.paths if state else {},
         peers=peers,
         refused={str(what): str(error) for what, error in reconciler.refused.items()},
-        problems={"/".join(filter(None, key)): why for key, why in view.problems.items()},
+        problems=dict(own_problems)
+        | {"/".join(filter(None, key)): why for key, why in view.problems.items()},
         interrupted=dict(view.interrupted),
         syncs=reconciler.syncs,
         writes=reconciler.writes,

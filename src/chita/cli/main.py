@@ -45,6 +45,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "status": Entry("status", "status", "Say how this node's agent is."),
     "path": Entry("path", "path", "Say how one node reaches another, and why."),
     "links": Entry("links", "links", "List how every node reaches every other."),
+    "fabric": Entry("fabric", "fabric", "See and steer the network between nodes."),
     "node": Entry("node", "node", "Bring hosts into the cluster."),
     "agent": Entry("agent", "agent", "Run the agent of this node."),
     "server": Entry("server", "server", "Run the API server."),

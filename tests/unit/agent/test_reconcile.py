@@ -207,7 +207,14 @@ def test_a_refusal_holds_up_what_depends_on_it(refusal: Refusal, *, holds_up: bo
             waiting = asyncio.create_task(made.reconciler.programmed(WEB))
             await asyncio.sleep(0.02)
             assert holds_up is not waiting.done()
-            status = agent_status(made.reconciler, made.view, version="1", facts=NOTHING, peers=[])
+            status = agent_status(
+                made.reconciler,
+                made.view,
+                version="1",
+                facts=NOTHING,
+                peers=[],
+                own_problems={"clock": "late"},
+            )
             assert {str(refusal): "no"} == status.refused
             assert not status.in_sync
 
