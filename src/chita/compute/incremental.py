@@ -14,7 +14,12 @@ from typing import Any
 from chita.compute.endpoints import PeerEntity, peer_key, peer_of
 from chita.compute.live_endpoints import LiveEndpoints
 from chita.compute.live_sets import LiveSets, overlay
-from chita.compute.policy import cluster_networks, masquerade_sources, resolve_policy
+from chita.compute.policy import (
+    cluster_networks,
+    masquerade_sources,
+    resolve_policy,
+    transit_guard,
+)
 from chita.compute.rules import ResolvedRules, resolve_rules
 from chita.desired.policy import PolicyRules, PolicyState
 from chita.model.cluster import Change, ClusterState, latest, with_latest
@@ -163,6 +168,7 @@ class IncrementalPolicy:
             log_burst=self.cluster.setting.log_burst,
             flow_log_groups=self.cluster.setting.flow_log_groups,
             vxlan_port=self.cluster.setting.vxlan_port,
+            transit=transit_guard(self.cluster),
             denied_flows=self.cluster.setting.denied_flows,
         )
         old = self.state
@@ -177,6 +183,7 @@ class IncrementalPolicy:
             "log_burst",
             "flow_log_groups",
             "vxlan_port",
+            "transit",
             "denied_flows",
         )
         if same and all(getattr(new, field) == getattr(old, field) for field in rest):

@@ -23,7 +23,14 @@ from chita.compute.rules import (
     resolve_rules,
 )
 from chita.compute.tiers import applies_to_workloads, place, tier_policies
-from chita.desired.policy import AddressSet, EndpointPolicy, PolicyState, PortSet
+from chita.compute.tunnels import TRANSIT_PORT
+from chita.desired.policy import (
+    AddressSet,
+    EndpointPolicy,
+    PolicyState,
+    PortSet,
+    TransitGuard,
+)
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.labels import Labels
@@ -62,6 +69,7 @@ def policy_state(cluster: ClusterState, node: str) -> PolicyState:
         log_burst=cluster.setting.log_burst,
         flow_log_groups=cluster.setting.flow_log_groups,
         vxlan_port=cluster.setting.vxlan_port,
+        transit=transit_guard(cluster),
         denied_flows=cluster.setting.denied_flows,
     )
 
@@ -93,6 +101,11 @@ def masquerade_sources(cluster: ClusterState) -> tuple[Cidr, ...]:
     Disabled pools too: that stops allocation, not the addresses already in use.
     """
     return tuple(collapse([pool.cidr for pool in cluster.pools.values() if pool.nat_outgoing]))
+
+
+def transit_guard(cluster: ClusterState) -> TransitGuard:
+    """Return who may send relayed packets to a node."""
+    return TransitGuard(TRANSIT_PORT, cluster.setting.mesh_cidrs)
 
 
 def cluster_networks(cluster: ClusterState) -> tuple[Cidr, ...]:

@@ -109,6 +109,15 @@ class EndpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Profile names, into PolicyState.profiles; one that is missing there denies (v3 2.8)."""
 
 
+class TransitGuard(msgspec.Struct, frozen=True):
+    """Who may send relayed packets to this node: nodes alone, by their mesh addresses."""
+
+    port: int
+    """UDP."""
+    mesh: tuple[Cidr, ...]
+    """Where mesh addresses are."""
+
+
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All policy of one node. It holds nothing that its endpoints do not use."""
 
@@ -138,4 +147,6 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
 
     None: pods may.
     """
+    transit: TransitGuard | None = None
+    """None: nothing is unwrapped here."""
     denied_flows: DeniedFlows = DeniedFlows.END

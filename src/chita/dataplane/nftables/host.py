@@ -30,7 +30,8 @@ from chita.dataplane.nftables.objects import (
     SynOnly,
     VerdictLookup,
 )
-from chita.desired.policy import PolicyState
+from chita.dataplane.nftables.transit import guard_chain
+from chita.desired.policy import PolicyState, TransitGuard
 from chita.model.net import ICMPV6, IPIP, TCP, UDP, Cidr
 from chita.model.settings import DeniedFlows, HostAction
 
@@ -69,17 +70,19 @@ class HostPolicy(msgspec.Struct, frozen=True):
     endpoint_to_host: HostAction = HostAction.ACCEPT
     vxlan_port: int | None = None
     denied_flows: DeniedFlows = DeniedFlows.END
+    transit: TransitGuard | None = None
 
     @classmethod
     def of(cls, state: PolicyState) -> HostPolicy:
         """Return those of *state*."""
-        return cls(state.endpoint_to_host, state.vxlan_port, state.denied_flows)
+        return cls(state.endpoint_to_host, state.vxlan_port, state.denied_flows, state.transit)
 
 
 def base_chains(host: HostPolicy) -> list[Chain]:
     """Return the chains that are hooked, but for address translation."""
+    guards = [guard_chain(host.transit)] if host.transit is not None else []
     return [_prerouting(), _clamp_mss(), _forward_egress(host), _forward_ingress(host),
-            _input(host), _output()]  # fmt: skip
+            *guards, _input(host), _output()]  # fmt: skip
 
 
 def _tunnelled(host: HostPolicy) -> list[Rule]:

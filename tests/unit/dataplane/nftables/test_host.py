@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from build import addresses, cidrs
 from chita.dataplane.nftables.objects import CtState
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Trace, trace
-from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule
+from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule, TransitGuard
 from chita.model.net import ICMPV6, TCP, UDP, Address, Cidr
 from chita.model.policy import Action
 from chita.model.settings import DeniedFlows, HostAction
@@ -193,6 +194,32 @@ TUNNELS = msgspec.structs.replace(node(), vxlan_port=4789)
 def test_pods_do_not_tunnel_past_policy(sent: Packet, expected: Outcome) -> None:
     assert expected is walk(TUNNELS, sent, Path.FORWARD).outcome
     assert walk(node(), sent, Path.FORWARD).outcome is YES
+
+
+GUARD = TransitGuard(4790, cidrs("100.64.0.0/16 fd00:100:64::/64"))
+MESH, OTHER_MESH = addresses("100.64.0.1 100.64.0.2")
+MESH6, OTHER_MESH6, FAR6 = addresses("fd00:100:64::1 fd00:100:64::2 2001:db8::2")
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(packet(OTHER_MESH, MESH, "chita-wg0"), YES, id="node"),
+        pytest.param(packet(OTHER_MESH6, MESH6, "chita-wg0"), YES, id="node-ipv6"),
+        pytest.param(packet(FAR_NODE, MESH, "eth0"), NO, id="from-the-underlay"),
+        pytest.param(packet(OTHER_MESH, NODE, "eth0"), NO, id="false-source-to-the-underlay"),
+        pytest.param(packet(POD, MESH, "cali1"), NO, id="pod"),
+        pytest.param(packet(FAR6, MESH6, "eth0"), NO, id="from-the-underlay-ipv6"),
+    ],
+)  # fmt: skip
+def test_only_nodes_have_packets_unwrapped(sent: Packet, expected: Outcome) -> None:
+    """What is inside comes past every policy of where it left."""
+    guarded = msgspec.structs.replace(node(), transit=GUARD)
+    wrapped = msgspec.structs.replace(sent, protocol=UDP, destination_port=4790)
+    other = msgspec.structs.replace(wrapped, destination_port=4791)
+
+    assert expected is walk(guarded, wrapped, Path.INPUT).outcome
+    assert walk(guarded, other, Path.INPUT).outcome is YES
 
 
 KEEP = msgspec.structs.replace(node(), denied_flows=DeniedFlows.KEEP)
