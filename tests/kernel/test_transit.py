@@ -73,7 +73,7 @@ class Machine:
         self.socket = NetlinkSocket(namespace=space)
         self._directory = directory
         self._private_key = private_key
-        self.ways = Ways(self.socket, directory, private_key)
+        self.ways = Ways(self.socket, directory, lambda _: private_key)
         self.state: NodeState | None = None
 
     def apply(self, cluster: ClusterState, health: Health = UNPROBED) -> int:
@@ -89,7 +89,7 @@ class Machine:
         """Forget everything, as a new process."""
         self.socket.close()
         self.socket = NetlinkSocket(namespace=self.space)
-        self.ways = Ways(self.socket, self._directory, self._private_key)
+        self.ways = Ways(self.socket, self._directory, lambda _: self._private_key)
         self.state = None
 
     def transit_packets(self) -> tuple[int, int]:
