@@ -17,6 +17,7 @@ from chita.cloud.facts import NOTHING, CloudFacts, Fact, Provider, Source, combi
 from chita.convert.kubernetes import LOCATION, REGION, location_of
 from chita.errors import ParseError
 from chita.fabric.candidates import listen_port, split_endpoint
+from chita.fabric.gateways import GATEWAY_WEIGHT_LABEL
 from chita.fabric.mtu import AZURE_WIRE_MTU
 from chita.fabric.nat import UNJUDGED, Judgement, published, stated
 from chita.model.cluster import ClusterState
@@ -34,9 +35,6 @@ from chita.model.node import (
 )
 
 ZONE = "topology.kubernetes.io/zone"
-
-GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
-"""Label of a Node: how much it relays for its location; ``0`` drains it. Dialable nodes: 1."""
 
 _PROVIDERS = {"gce": Provider.GCP}
 """Providers whose providerID has another scheme than their name."""

@@ -11,6 +11,7 @@ import msgspec
 from chita.agent.reconcile import Reconciler
 from chita.cloud.facts import CloudFacts
 from chita.desired.paths import Path
+from chita.fabric.problems import FabricProblem, problems
 from chita.mirror.view import ClusterView
 
 
@@ -46,6 +47,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the kernel refused at the last attempt."""
     problems: dict[str, str]
     """What is wrong with this node, and objects of which something means nothing."""
+    fabric_problems: list[FabricProblem]
+    """What is wrong with locations, gateways, keys and endpoints, as this node sees it."""
     interrupted: dict[str, str]
     """Collections whose watch is broken at the moment; their last known state is in force."""
     syncs: int
@@ -81,6 +84,7 @@ def agent_status(  # noqa: PLR0913 - the sources of what a status says
         refused={str(what): str(error) for what, error in reconciler.refused.items()},
         problems=dict(own_problems)
         | {"/".join(filter(None, key)): why for key, why in view.problems.items()},
+        fabric_problems=problems(cluster, reconciler.node, reconciler.health),
         interrupted=dict(view.interrupted),
         syncs=reconciler.syncs,
         writes=reconciler.writes,

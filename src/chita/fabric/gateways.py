@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from chita.fabric.candidates import is_dialable
 from chita.model.node import FabricNode
 
+GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
+"""Label of a Node: how much it relays for its location; ``0`` drains it. Dialable nodes: 1."""
+
 
 def is_gateway(node: FabricNode) -> bool:
     """Whether *node* offers to relay."""

@@ -55,6 +55,10 @@ def local_offers(cluster: ClusterState, here: FabricNode, there: FabricNode) -> 
     outer = private_address(there)
     if outer is None:
         return _refused_both(f"{there.name} has published no private address")
+    if any(outer == held.address for held in here.interfaces):
+        return _refused_both(
+            f"{there.name} says it has {outer}, and so have we: two networks, one label"
+        )
     if cluster.setting.encryption is Encryption.ALL:
         return _refused_both("encryption is All, also inside a location")
     wire = min(here.wire_mtu_bytes, there.wire_mtu_bytes)

@@ -21,18 +21,20 @@ prober that errs must not cut off what works.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState, Session
+from chita.fabric.claims import key_rivals
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
-from chita.fabric.offers import TUNNEL_KINDS, Refusal, local_offers, tunnel_offers
+from chita.fabric.promises import Promise, Promises
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
-from chita.model.epochs import common_epochs, in_epoch
 from chita.model.node import FabricNode
+
+_REMEMBERED = Promises()
 
 
 def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[str, Path]:
@@ -45,12 +47,17 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
     names = sorted((cluster.nodes.keys() | cluster.fabric_nodes.keys()) - {local})
     if here is None:
         return {name: _no_path(name, f"{local} has not joined the fabric yet") for name in names}
+    rivals = key_rivals(cluster.fabric_nodes)
+
+    def promise(one: FabricNode, other: FabricNode) -> Promise:
+        return _REMEMBERED.of(cluster, one, other, rivals)
+
     near = {
-        name: _near(cluster, here, there, health)
+        name: _near(promise(here, there), name, health)
         for name in names
         if (there := cluster.fabric_nodes.get(name)) is not None
     }
-    relays = Relays(cluster, here, near, health)
+    relays = Relays(cluster, here, near, health, promise)
     found: dict[str, Path] = {}
     for name in names:
         there = cluster.fabric_nodes.get(name)
@@ -61,24 +68,13 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
     return found
 
 
-def _near(cluster: ClusterState, here: FabricNode, there: FabricNode, health: Health) -> Near:
-    local = local_rungs(local_offers(cluster, here, there), health.of(Local(there.name)))
-    epochs = common_epochs(here, there)
-    if not epochs:
-        why = (
-            f"{there.name} has WireGuard keys of epoch {there.wireguard_epoch}, and {here.name} of "
-            f"{here.wireguard_epoch}: one of them did not hear of the change of keys"
-        )
-        refused, _ = tunnel_rungs([Refusal(kind, why) for kind in TUNNEL_KINDS], WayHealth())
-        return Near(rungs=(*local, *refused))
+def _near(promise: Promise, there: str, health: Health) -> Near:
+    local = local_rungs(promise.local, health.of(Local(there)))
+    direct = {epoch: health.of(Direct(there, epoch)) for epoch in promise.tunnels}
     tunnels = {
-        epoch: tunnel_rungs(
-            tunnel_offers(cluster, in_epoch(here, epoch), in_epoch(there, epoch)),
-            health.of(Direct(there.name, epoch)),
-        )
-        for epoch in epochs
+        epoch: tunnel_rungs(ratings, direct[epoch]) for epoch, ratings in promise.tunnels.items()
     }
-    used = _epoch(there, epochs, health)
+    used = _epoch(direct)
     return Near(
         rungs=(*local, *tunnels[used][0]),
         sessions=tuple([Session(epoch, dial) for epoch, (_, dial) in tunnels.items()]),
@@ -86,11 +82,10 @@ def _near(cluster: ClusterState, here: FabricNode, there: FabricNode, health: He
     )
 
 
-def _epoch(there: FabricNode, epochs: Sequence[int], health: Health) -> int:
-    """Return the newest of *epochs* that was proven; the oldest, which was before, if none is."""
-    verdicts = {epoch: health.of(Direct(there.name, epoch)).verdict for epoch in epochs}
-    proven = (epoch for epoch in epochs if verdicts[epoch] is Verdict.UP)
-    return next(proven, epochs[-1])
+def _epoch(direct: Mapping[int, WayHealth]) -> int:
+    """Return the newest epoch that was proven; the oldest, which was before, if none is."""
+    *_, oldest = direct
+    return next((it for it, known in direct.items() if known.verdict is Verdict.UP), oldest)
 
 
 def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,8 @@ from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.gateways import is_gateway, rank
 from chita.fabric.health import Health, Transit, Verdict
 from chita.fabric.ladder import Near
-from chita.fabric.offers import Offer, local_offers, tunnel_offers
+from chita.fabric.offers import Offer
+from chita.fabric.promises import Promise
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
 
@@ -35,12 +36,18 @@ class Relays:
     """The gateways as one node sees them, for each location asked about once."""
 
     def __init__(
-        self, cluster: ClusterState, here: FabricNode, near: Mapping[str, Near], health: Health
+        self,
+        cluster: ClusterState,
+        here: FabricNode,
+        near: Mapping[str, Near],
+        health: Health,
+        promise: Callable[[FabricNode, FabricNode], Promise],
     ) -> None:
         self._cluster = cluster
         self._here = here
         self._near = near
         self._health = health
+        self._promise = promise
         self._gateways: dict[str, list[FabricNode]] = {}
         for node in cluster.fabric_nodes.values():
             if is_gateway(node) and node.name != here.name:
@@ -133,11 +140,7 @@ class Relays:
 
     def _second_hop(self, relay: FabricNode, there: FabricNode) -> Offer | None:
         """Return how *relay* reaches *there* itself, as the records have it."""
-        if relay.name == there.name:
-            return None
-        cluster = self._cluster
-        rated = [*local_offers(cluster, relay, there), *tunnel_offers(cluster, relay, there)]
-        return next((it for it in rated if isinstance(it, Offer) and not it.needs_proof), None)
+        return self._promise(relay, there).first if relay.name != there.name else None
 
 
 class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
