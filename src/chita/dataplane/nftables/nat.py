@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from chita.dataplane.nftables.host import ANY_WORKLOAD
 from chita.dataplane.nftables.objects import (
     NFPROTO_IPV4,
@@ -32,8 +34,28 @@ AFTER_SERVICES = 110
 """10 after srcnat (linux/netfilter_ipv4.h), where kube-proxy rewrites what it must."""
 
 
-def nat_chain() -> Chain:
-    """Return the chain that masquerades; it is the same always, the sets carry the networks."""
+class Masquerading(msgspec.Struct, frozen=True):
+    """What masquerades: nothing, or a chain that is always the same and sets with the networks."""
+
+    chains: tuple[Chain, ...] = ()
+    sets: tuple[Set, ...] = ()
+
+
+def masquerade(sources: Iterable[Cidr], cluster: Iterable[Cidr]) -> Masquerading:
+    """Return what masquerades traffic from *sources* to anything but *cluster*.
+
+    Without sources there is not even the chain: with one of type nat, the kernel looks for a
+    translation of every new flow of the namespace (2 us of a connection).
+    """
+    outgoing, inside = frozenset(sources), frozenset(cluster)
+    if not outgoing:
+        return Masquerading()
+    sets = [network_set(MASQUERADE_SOURCES[family], family, outgoing) for family in FAMILIES]
+    sets += [network_set(CLUSTER_NETWORKS[family], family, inside) for family in FAMILIES]
+    return Masquerading((_chain(),), tuple(sets))
+
+
+def _chain() -> Chain:
     rules = tuple(
         Rule(
             (
@@ -48,10 +70,3 @@ def nat_chain() -> Chain:
         for family in FAMILIES
     )
     return Chain("nat-postrouting", rules, Hook(ChainType.NAT, "postrouting", AFTER_SERVICES))
-
-
-def nat_sets(sources: Iterable[Cidr], cluster: Iterable[Cidr]) -> list[Set]:
-    """Return the sets of networks whose traffic is masqueraded, and towards which it is not."""
-    outgoing, inside = frozenset(sources), frozenset(cluster)
-    sets = [network_set(MASQUERADE_SOURCES[family], family, outgoing) for family in FAMILIES]
-    return sets + [network_set(CLUSTER_NETWORKS[family], family, inside) for family in FAMILIES]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from chita.dataplane.nftables.closure import Closure
 from chita.dataplane.nftables.dispatch import Dispatch
 from chita.dataplane.nftables.host import HostPolicy, base_chains
-from chita.dataplane.nftables.nat import nat_chain, nat_sets
+from chita.dataplane.nftables.nat import masquerade
 from chita.dataplane.nftables.objects import Chain, Limit, Ruleset, Set
 from chita.dataplane.nftables.overlay import Union, changed_keys
 from chita.dataplane.nftables.policy import Logging, Setting
@@ -43,6 +43,7 @@ class RulesetBuilder:
         self._closure = Closure()
         self._host: HostPolicy | None = None
         self._base_chains: dict[str, Chain] = {}
+        self._nat_chains: dict[str, Chain] = {}
         self._nat_sets: dict[str, Set] = {}
         self._sets: Union[Set] = Union()
         self._chains: Union[Chain] = Union()
@@ -79,13 +80,13 @@ class RulesetBuilder:
         host = HostPolicy.of(state)
         if host != self._host:
             self._host = host
-            base = [*base_chains(host), nat_chain()]
-            self._base_chains = {chain.name: chain for chain in base}
+            self._base_chains = {chain.name: chain for chain in base_chains(host)}
         if last is None or _nat_inputs(state) != _nat_inputs(last):
-            networks = nat_sets(state.masquerade_sources, state.cluster_networks)
-            self._nat_sets = {item.name: item for item in networks}
+            nat = masquerade(state.masquerade_sources, state.cluster_networks)
+            self._nat_sets = {item.name: item for item in nat.sets}
+            self._nat_chains = {chain.name: chain for chain in nat.chains}
         sets = (self._nat_sets, self._dispatch.sets, self._closure.sets, self._parts.sets)
-        chains = (self._base_chains, self._closure.chains)
+        chains = (self._base_chains, self._nat_chains, self._closure.chains)
         return Ruleset(
             sets=self._sets.merged(sets),
             maps=self._dispatch.maps,
