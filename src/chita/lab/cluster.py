@@ -8,12 +8,14 @@ runs inside pods are simulated.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -165,8 +167,12 @@ class Lab:
             )  # fmt: skip
         self.wait("the API server", "server", self._server_answers)
 
-    def start_agent(self, node: NodePlace) -> None:
-        """Start the agent of *node*; see `wait_for_agents`."""
+    def start_agent(self, node: NodePlace, *, engines: Path | None = None) -> None:
+        """Start the agent of *node*, with the engines of a directory if one is given.
+
+        See `wait_for_agents`.
+        """
+        path = os.environ.get("PATH", os.defpath)
         home = self.layout.node(node.name)
         self.processes.start(
             f"agent-{node.name}",
@@ -179,7 +185,10 @@ class Lab:
                 "--run-dir", str(home.run),
             ],
             namespace=netns_path(node.namespace),
-            environment={"CHITA_JOIN_TOKEN": self.layout.join_token.read_text()},
+            environment={
+                "CHITA_JOIN_TOKEN": self.layout.join_token.read_text(),
+                "PATH": f"{engines}:{path}" if engines else path,
+            },
         )  # fmt: skip
 
     def wait_for_agents(self, names: Sequence[str] | None = None) -> None:

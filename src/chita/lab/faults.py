@@ -108,6 +108,16 @@ class EngineKilled(msgspec.Struct, frozen=True, tag="engine-killed"):
         return f"WireGuard engine of {self.node} killed"
 
 
+class ClockBack(msgspec.Struct, frozen=True, tag="clock-back"):
+    """A node started again with its clock set back: others have seen later handshakes of it."""
+
+    node: str
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"clock of {self.node} set back by {self.seconds} s"
+
+
 class ServerStopped(msgspec.Struct, frozen=True, tag="server-stopped"):
     """The API server is stopped."""
 
@@ -133,7 +143,7 @@ UnderlayFault = (
 )
 """Faults of the network."""
 
-NodeFault = AgentKilled | EngineKilled
+NodeFault = AgentKilled | EngineKilled | ClockBack
 """Faults of processes on a node."""
 
 Fault = UnderlayFault | NodeFault | ServerStopped | WrongLocation

@@ -9,16 +9,34 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from chita.errors import EngineError
+from chita.lab.cluster import Lab
 from chita.lab.state import start_ticks
 
 _DEATH_MS = 5000
+
+
+def await_engines(lab: Lab, nodes: Iterable[str]) -> None:
+    """Return when an engine runs on each of *nodes* again, which their agents see to.
+
+    Raises:
+        EngineError: one does not.
+    """
+    for node in nodes:
+        # Whoever starts a killed agent again starts the engine with it.
+        if lab.processes.find(f"agent-{node}") is not None:
+            home = lab.layout.node(node)
+            lab.wait(
+                f"the WireGuard engine of {node}",
+                f"agent-{node}",
+                lambda home=home: bool(engine_pids(home.run)),  # type: ignore[misc]
+            )
 
 
 class _PidFile(msgspec.Struct, frozen=True):

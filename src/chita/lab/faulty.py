@@ -10,6 +10,7 @@ from chita.convert.kubernetes import LOCATION
 from chita.lab.cluster import Lab
 from chita.lab.faults import (
     AgentKilled,
+    ClockBack,
     CloudCutOff,
     EngineKilled,
     Fault,
@@ -23,7 +24,8 @@ from chita.lab.faults import (
     WanMtu,
     WrongLocation,
 )
-from chita.lab.faults_node import engine_pids, kill_engines
+from chita.lab.faults_clock import forget_clock, set_clock_back
+from chita.lab.faults_node import await_engines, kill_engines
 from chita.lab.faults_underlay import break_underlay, check_place, mend_underlay
 
 
@@ -43,6 +45,8 @@ def break_lab(lab: Lab, fault: Fault) -> None:
             lab.processes.stop(f"agent-{node}", signal.SIGKILL)
         case EngineKilled(node):
             kill_engines(lab.layout.node(node).run)
+        case ClockBack(node, seconds):
+            set_clock_back(lab, node, seconds)
         case ServerStopped():
             lab.processes.stop("server", signal.SIGKILL)
         case WrongLocation(node, location):
@@ -71,7 +75,9 @@ def mend_lab(lab: Lab, fault: Fault) -> None:
                 lab.start_agent(lab.topology.node(node))
             lab.wait_for_agents([node])
         case EngineKilled(node):
-            _await_engine(lab, node)
+            await_engines(lab, [node])
+        case ClockBack(node, _):
+            forget_clock(lab, node)
         case ServerStopped():
             if lab.processes.find("server") is None:
                 lab.start_server()
@@ -89,18 +95,6 @@ def faults_of(lab: Lab) -> list[Fault]:
     """Return the faults that are made, in order."""
     state = lab.state.read()
     return list(state.faults) if state is not None else []
-
-
-def _await_engine(lab: Lab, node: str) -> None:
-    """Return when an engine of *node* runs again, which its agent sees to."""
-    if lab.processes.find(f"agent-{node}") is None:
-        return  # whoever starts the agent again starts the engine with it
-    home = lab.layout.node(node)
-    lab.wait(
-        f"the WireGuard engine of {node}",
-        f"agent-{node}",
-        lambda: bool(engine_pids(home.run)),
-    )
 
 
 def _label(lab: Lab, node: str, location: str | None) -> None:

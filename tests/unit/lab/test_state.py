@@ -10,6 +10,7 @@ import pytest
 from chita.errors import InputError
 from chita.lab.faults import (
     AgentKilled,
+    ClockBack,
     CloudCutOff,
     EngineKilled,
     Fault,
@@ -72,6 +73,7 @@ def test_namespaces(tmp_path: Path) -> None:
         NatSwitched(cloud="c", kind=NatKind.ENDPOINT_INDEPENDENT),
         AgentKilled("n"),
         EngineKilled("n"),
+        ClockBack("n", 3600),
         ServerStopped(),
         WrongLocation("n", "aws-r"),
     ],

@@ -168,3 +168,13 @@ def label(node: str, location: str) -> None:
     from chita.lab.faults import WrongLocation
 
     _make(WrongLocation(node, location))
+
+
+@fault.command()
+@click.argument("node")
+@click.option("--seconds", type=click.IntRange(10, 86400), default=3600, show_default=True)
+def clock(node: str, seconds: int) -> None:
+    """Let NODE start with its clock set back: others have seen later handshakes of it."""
+    from chita.lab.faults import ClockBack
+
+    _make(ClockBack(node, seconds))

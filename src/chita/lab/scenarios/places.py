@@ -1,11 +1,11 @@
-"""A node whose label names a location where it does not stand."""
+"""A node whose label names a location where it does not stand; one whose clock went back."""
 
 from __future__ import annotations
 
 import json
 
 from chita.errors import EngineError
-from chita.lab.faults import WrongLocation
+from chita.lab.faults import ClockBack, WrongLocation
 from chita.lab.probe import Allowed, Expectation, Flow, run_flows
 from chita.lab.scenarios.bench import Bench
 from chita.lab.scenarios.figures import Figure, Mark
@@ -17,6 +17,7 @@ NODE, CLAIMED = "gcp-2", "aws-eu-west-1"
 
 _REPORTED_S = 60.0
 _REACHED_S = 30.0
+_HOUR_S = 3600
 
 
 def wrong_label(bench: Bench, times: int) -> list[Figure]:
@@ -47,6 +48,38 @@ def wrong_label(bench: Bench, times: int) -> list[Figure]:
             what="then, until reached from all nodes",
             unit="s",
             values=tuple(reached),
+            mark=Mark(worst_at_most=_REACHED_S),
+        ),
+    ]
+
+
+def clock_back(bench: Bench, times: int) -> list[Figure]:
+    """Set a node's clock back by an hour; it is told, and what is told to mend it mends it."""
+    told, mended = [], []
+    for _ in range(times):
+        bench.broken(ClockBack(NODE, _HOUR_S))
+        told.append(
+            bench.until("told", lambda: "clock" in bench.status(NODE)["problems"], s=_REPORTED_S)
+        )
+        bench.notes.append(bench.status(NODE)["problems"]["clock"])
+        cut_off = _silent(bench)
+        bench.notes.append(f"no answer from it meanwhile to {', '.join(cut_off) or 'nobody'}")
+        bench.chita("fabric", "rotate-keys")
+        mended.append(
+            bench.until("reached from everywhere", lambda: not _silent(bench), s=_REACHED_S)
+        )
+        bench.settle()
+    return [
+        Figure(
+            what="until it is told, with the mend",
+            unit="s",
+            values=tuple(told),
+            mark=Mark(worst_at_most=_REPORTED_S),
+        ),
+        Figure(
+            what="reached from all nodes after that mend (new keys)",
+            unit="s",
+            values=tuple(mended),
             mark=Mark(worst_at_most=_REACHED_S),
         ),
     ]
