@@ -22,6 +22,7 @@ from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
 from chita.agent.identity import api_config
 from chita.agent.key_ring import KeyRing
+from chita.agent.metrics import families
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
 from chita.agent.prober import Plan, Prober
@@ -35,6 +36,7 @@ from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
 from chita.agent.turnover import keep_turned_over
+from chita.agent.way_status import history, way_statuses
 from chita.agent.whereabouts import Whereabouts
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
@@ -59,6 +61,8 @@ from chita.model.net import Address, Cidr
 from chita.rpc.messages import (
     Answer,
     CniRequest,
+    HistoryRequest,
+    MetricsRequest,
     NodeStateRequest,
     Reply,
     Request,
@@ -67,6 +71,7 @@ from chita.rpc.messages import (
 )
 from chita.rpc.server import serving
 from chita.telemetry.log import logger
+from chita.telemetry.prometheus import exposition
 
 SETTLE_S = 30.0
 """How often what CNI calls left half done is tried again, seconds."""
@@ -298,6 +303,11 @@ class Agent:
             case NodeStateRequest():
                 state = self._reconciler.state
                 return Answer(msgspec.to_builtins(state, enc_hook=text_of, str_keys=True))
+            case HistoryRequest():
+                told = history(self._prober, time.monotonic(), time.time())
+                return Answer(msgspec.to_builtins(told))
+            case MetricsRequest():
+                return Answer(exposition(families(await self._status())))
             case VersionRequest():
                 return Answer(chita.__version__)
 
@@ -310,13 +320,20 @@ class Agent:
         ) as error:  # wireguard-go died; the rest of the answer is true all the same
             _LOG.warning("wireguard not read", why=str(error))
             devices = {}
-        return agent_status(
+        status = agent_status(
             self._reconciler,
             self._view,
             version=chita.__version__,
             facts=self._record.known(self._reconciler.cluster),
             own_problems={"clock": self._clock.problem} if self._clock.problem else {},
             peers=self._peers(devices),
+        )
+        timeline = self._prober.timeline
+        return msgspec.structs.replace(
+            status,
+            ways=way_statuses(self._prober, time.monotonic(), time.time()),
+            switches=timeline.last,
+            switch_count=timeline.switch_count,
         )
 
     def _peers(self, devices: Mapping[str, DeviceState]) -> list[WireguardPeerStatus]:

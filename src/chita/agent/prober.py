@@ -22,6 +22,7 @@ from chita.desired.node_state import NodeState
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Transit, Verdict, Way
 from chita.fabric.schedule import Egress, Target, targets
 from chita.fabric.survey import Survey
+from chita.fabric.timeline import Timeline
 from chita.fabric.timing import DEFAULT, Timing
 from chita.fabric.watched import Probe
 from chita.model.cluster import ClusterState
@@ -67,6 +68,7 @@ class Prober:
         """The WireGuard device that has a session with a node, in each epoch of the keys."""
         self.survey = Survey(timing)
         self.health = UNPROBED
+        self.timeline = Timeline()
 
     async def run(self) -> NoReturn:
         """Probe for ever, whatever happens."""
@@ -103,6 +105,15 @@ class Prober:
         ):
             return
         self._followed = plan
+        if last is not None:
+            for switch in self.timeline.switch(last.state.paths, plan.state.paths, time.time()):
+                _LOG.info(
+                    "path switched",
+                    to=switch.node,
+                    before=switch.before,
+                    after=switch.after,
+                    why=switch.reason,
+                )
         self._devices = {
             (peer.node, device.epoch): device.device
             for device in plan.state.wireguards.values()
@@ -165,13 +176,9 @@ class Prober:
                 return ""
 
     def _tell(self, health: Health) -> None:
-        for way, known in health.ways.items():
-            before = self.health.of(way)
-            if before.verdict is not known.verdict and Verdict.DOWN in (
-                before.verdict,
-                known.verdict,
-            ):
-                _LOG.info("way changed", way=str(way), verdict=known.verdict, why=known.reason)
+        for turn in self.timeline.turn(self.health, health, time.time()):
+            if Verdict.DOWN in (turn.verdict, self.health.of(turn.way).verdict):
+                _LOG.info("way changed", way=str(turn.way), verdict=turn.verdict, why=turn.reason)
         self.health = health
         self._changed(health)
 

@@ -9,9 +9,11 @@ from pathlib import Path as FilePath
 import msgspec
 
 from chita.agent.reconcile import Reconciler
+from chita.agent.way_status import WayStatus
 from chita.cloud.facts import CloudFacts
 from chita.desired.paths import Path
 from chita.fabric.problems import FabricProblem, problems
+from chita.fabric.timeline import Switch
 from chita.mirror.view import ClusterView
 
 
@@ -42,6 +44,12 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     policies: int
     routes: int
     paths: dict[str, Path]
+    ways: list[WayStatus] = []
+    """What is probed, and with what result."""
+    switches: dict[str, Switch] = {}
+    """When the path to a node was last left for another, and why; by node."""
+    switch_count: int = 0
+    """How often that happened to any."""
     peers: list[WireguardPeerStatus]
     refused: dict[str, str]
     """What the kernel refused at the last attempt."""

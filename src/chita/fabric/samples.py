@@ -46,9 +46,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class Samples:
     """What came of the probes of one way."""
 
-    __slots__ = ("_first", "_history", "_next", "_rtts", "_times")
+    __slots__ = ("_first", "_history", "_next", "_rtts", "_times", "lost", "sent")
 
     def __init__(self) -> None:
+        self.sent = 0
+        """How many there were since the beginning."""
+        self.lost = 0
         self._rtts = array("f")
         self._times = array("d")
         self._next = 0
@@ -58,6 +61,8 @@ class Samples:
 
     def add(self, now_s: float, rtt_s: float | None) -> None:
         """Take a sample; None: it was lost."""
+        self.sent += 1
+        self.lost += rtt_s is None
         value = _LOST if rtt_s is None else rtt_s
         if len(self._rtts) < _RECENT:
             self._rtts.append(value)

@@ -13,18 +13,14 @@ from chita.rpc.messages import (
     Answer,
     CniAnswer,
     CniRequest,
-    NodeStateRequest,
+    Question,
     Refusal,
-    StatusRequest,
-    VersionRequest,
     decode_cni,
     decode_reply,
     encode_request,
 )
 
 DEFAULT_SOCKET = Path("/run/chita/agent.sock")
-
-Question = StatusRequest | NodeStateRequest | VersionRequest
 
 
 def ask(path: Path, question: Question, *, timeout_s: float = 10) -> Any:

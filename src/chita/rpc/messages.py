@@ -30,6 +30,14 @@ class StatusRequest(msgspec.Struct, frozen=True, tag="status", tag_field="type")
     """How the agent is."""
 
 
+class HistoryRequest(msgspec.Struct, frozen=True, tag="history", tag_field="type"):
+    """What its ways to other nodes were like in the last hour."""
+
+
+class MetricsRequest(msgspec.Struct, frozen=True, tag="metrics", tag_field="type"):
+    """Its status as numbers, in Prometheus's text format."""
+
+
 class NodeStateRequest(msgspec.Struct, frozen=True, tag="nodestate", tag_field="type"):
     """What the node should hold."""
 
@@ -38,7 +46,10 @@ class VersionRequest(msgspec.Struct, frozen=True, tag="version", tag_field="type
     """Which Chita the agent runs."""
 
 
-Request = CniRequest | StatusRequest | NodeStateRequest | VersionRequest
+Question = StatusRequest | HistoryRequest | MetricsRequest | NodeStateRequest | VersionRequest
+"""What a person or another process wants to know."""
+
+Request = CniRequest | Question
 
 
 class CniAnswer(msgspec.Struct, frozen=True):

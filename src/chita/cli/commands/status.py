@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import click
 
-from chita.cli.output import Output, output_option, print_json
+from chita.cli.output import print_json
 from chita.rpc.client import DEFAULT_SOCKET, ask
-from chita.rpc.messages import StatusRequest
+from chita.rpc.messages import MetricsRequest, StatusRequest
+
+
+class StatusOutput(StrEnum):
+    """What ``-o`` may be."""
+
+    TEXT = "text"
+    JSON = "json"
+    PROMETHEUS = "prometheus"
 
 
 @click.command()
@@ -21,16 +30,26 @@ from chita.rpc.messages import StatusRequest
     show_default=True,
     help="The agent's socket.",
 )
-@output_option
-def status(socket: Path, output: Output) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(StatusOutput, case_sensitive=False),
+    default=StatusOutput.TEXT,
+    show_default=True,
+    help="How to print the answer; json is stable, prometheus is its numbers as metrics.",
+)
+def status(socket: Path, output: StatusOutput) -> None:
     r"""Say how this node's agent is; exit 1 when it is not in sync.
 
     \b
     Example:
         chita status --socket /run/chita-lab/nodes/aws-1/run/agent.sock
     """
+    if output is StatusOutput.PROMETHEUS:
+        click.echo(ask(socket, MetricsRequest()), nl=False)
+        return
     answer: dict[str, Any] = ask(socket, StatusRequest())
-    if output is Output.JSON:
+    if output is StatusOutput.JSON:
         print_json(answer)
     else:
         _print(answer)
