@@ -48,7 +48,8 @@ def answer(gateway: socket.socket) -> tuple[bytes, tuple[str, int]] | None:
 def test_both_ways_and_after_a_break(space: Path, tmp_path: Path) -> None:
     gateway, node = udp(space, ENGINE), udp(space, 40000)
     server, dialler = DetourProcess("serve", tmp_path), DetourProcess("dial", tmp_path)
-    serve, dial = Serve(STREAM, ENGINE), Dial("127.0.0.1", STREAM, ENTRY)
+    serve = Serve(STREAM, (1, ENGINE))
+    dial = Dial("127.0.0.1", STREAM, ENTRY, parity=1)
     try:
         assert in_own_thread(space, lambda: server.ensure(serve))
         assert in_own_thread(space, lambda: dialler.ensure(dial))
@@ -80,7 +81,7 @@ def test_a_taken_port_is_named(space: Path, tmp_path: Path) -> None:
     taken = in_own_thread(space, lambda: socket.create_server(("", STREAM)))
     server = DetourProcess("serve", tmp_path)
     try:
-        in_own_thread(space, lambda: server.ensure(Serve(STREAM, ENGINE)))
+        in_own_thread(space, lambda: server.ensure(Serve(STREAM, (ENGINE, ENGINE + 1))))
         wait_for(lambda: not server.is_running, "it should have given up")
         assert "tcpRelayPort" in server.log_path.read_text()
     finally:

@@ -115,6 +115,7 @@ class Reconciler:
         self.syncs = 0
         self.writes = 0
         self._health = UNPROBED
+        self._detours: Mapping[str, int] = {}
         self._decided_on = UNPROBED
         """The health that the paths in force follow from."""
         self.last_sync_s = 0.0
@@ -143,12 +144,19 @@ class Reconciler:
 
     @property
     def health(self) -> Health:
-        """What probes found out, as it was last told."""
+        """What probes found out, as it was last told, and which nodes are dialled in streams."""
+        if self._health.detours != self._detours:
+            self._health = msgspec.structs.replace(self._health, detours=self._detours)
         return self._health
 
     def heed(self, health: Health) -> None:
         """Decide the paths anew: probes found something out."""
         self._health = health
+        self._wake.set()
+
+    def detour(self, detours: Mapping[str, int]) -> None:
+        """Decide the paths anew: nodes are dialled in streams, or not any more."""
+        self._detours = detours
         self._wake.set()
 
     def reconsider(self) -> None:
@@ -208,7 +216,7 @@ class Reconciler:
     async def _sync(self) -> None:
         started = time.perf_counter()
         pending, self._pending = news(self._policy.cluster, self._pending), []
-        is_known = self._health is self._decided_on and self._is_our_record_held()
+        is_known = self.health is self._decided_on and self._is_our_record_held()
         if not pending and not self._reread and not self.refused and is_known:
             return  # an API object changed in what means nothing here, such as who has an address
         reread, self._reread = self._reread, False
@@ -249,7 +257,7 @@ class Reconciler:
         # Our own record is the truth for us at once, not only when the API has echoed it.
         policy = self._policy.apply([Put(self._record(self._policy.cluster))])
         self.cluster = self._policy.cluster
-        health = self._health
+        health = self.health
         reached = paths(self.cluster, self.node, health)
         self._decided_on = health
         state = desired_node_state(self.cluster, self.node, reached, policy)

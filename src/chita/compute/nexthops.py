@@ -20,7 +20,9 @@ from chita.model.node import Node
 
 TRANSIT_DEVICE = "chita-transit"
 
-TUNNELLED = frozenset({PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED})
+TUNNELLED = frozenset(
+    {PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED, PathKind.TCP}
+)
 """Kinds that go through our tunnel with that very node."""
 
 IN_LOCATION = frozenset({PathKind.ROUTED, PathKind.VXLAN})

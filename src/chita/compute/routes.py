@@ -160,7 +160,7 @@ def _route(cluster: ClusterState, local: str, path: Path, dst: Cidr, hops: Hops)
     if not path.carries(dst.family):
         return Blackhole(dst)
     match path.kind:
-        case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED:
+        case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED | PathKind.TCP:
             return OnDevice(
                 dst=dst, device=wireguard_device(path.epoch), source=source, mtu_bytes=mtu_bytes
             )

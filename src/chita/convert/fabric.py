@@ -248,6 +248,9 @@ _FABRIC = _BOTH | {
         "encryption", lambda field: field.one_of(Encryption), strict=Encryption.ALL
     ),
     "wireguardPort": _Meaning("wireguard_port", _port),
+    "tcpRelayPort": _Meaning(
+        "tcp_relay_port", lambda field: field.integer(0, low=0, high=65535)
+    ),
     "keyEpoch": _Meaning("key_epoch", lambda field: field.integer(0, low=0, high=2**31 - 1)),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),
     "deniedFlows": _Meaning(

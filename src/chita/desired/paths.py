@@ -26,6 +26,8 @@ class PathKind(StrEnum):
     """Encrypted over the internet, one end can be dialled."""
     PUNCHED = "punched"
     """Encrypted between two NATs whose mappings are stable: both ends dial at once."""
+    TCP = "tcp"
+    """Encrypted, in a TLS stream to a gateway: where UDP is blocked."""
     RELAYED = "relayed"
     """Through a gateway that both ends reach."""
     NONE = "none"

@@ -72,6 +72,11 @@ class Health(msgspec.Struct, frozen=True):
     """What is known of every probed way."""
 
     ways: Mapping[Way, WayHealth] = {}
+    detours: Mapping[str, int] = {}
+    """Nodes that are dialled in a TLS stream, with the UDP port of loopback that leads into it.
+
+    Where UDP is blocked; of even epochs, those of odd ones are one more.
+    """
 
     def of(self, way: Way) -> WayHealth:
         """Return what is known of *way*; of one that was never probed: nothing."""

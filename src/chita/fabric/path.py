@@ -27,6 +27,7 @@ import msgspec
 
 from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState, Session
 from chita.fabric.claims import key_rivals
+from chita.fabric.detours import detour_offer
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
 from chita.fabric.promises import Promise, Promises
@@ -71,8 +72,13 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
 def _near(promise: Promise, there: str, health: Health) -> Near:
     local = local_rungs(promise.local, health.of(Local(there)))
     direct = {epoch: health.of(Direct(there, epoch)) for epoch in promise.tunnels}
+    detour = health.detours.get(there)
     tunnels = {
-        epoch: tunnel_rungs(ratings, direct[epoch]) for epoch, ratings in promise.tunnels.items()
+        epoch: tunnel_rungs(
+            ratings if detour is None else (*ratings, detour_offer(there, detour, epoch)),
+            direct[epoch],
+        )
+        for epoch, ratings in promise.tunnels.items()
     }
     used = _epoch(direct)
     return Near(

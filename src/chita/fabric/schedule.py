@@ -29,7 +29,7 @@ ENDS = 8
 _URGENT_SHARE = 0.6
 """Of the budget, for relays in use and pairs with traffic."""
 
-_TUNNELS = (PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED)
+_TUNNELS = (PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED, PathKind.TCP)
 _NETWORK = (PathKind.ROUTED, PathKind.VXLAN)
 _LIKELY = (RungState.USED, RungState.READY, RungState.FAILED, RungState.UNPROVEN, RungState.REFUSED)
 """States of a rung, those first over which a probe is most likely to go."""

@@ -93,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How often all nodes are to have changed their WireGuard keys."""
     keepalive_s: int = 25
     """WireGuard keepalive towards and from nodes behind NAT, seconds, 1 to 65535 (hybrid 2.5)."""
+    tcp_relay_port: int = 443
+    """TCP, where gateways take WireGuard's datagrams in TLS streams; 0: nowhere."""
     vxlan_port: int = 4789
     """UDP (RFC 7348)."""
     vxlan_vni: int = 4096

@@ -50,10 +50,12 @@ _UDP_BUFFER_BYTES = 1 << 21
 
 
 class Serve(msgspec.Struct, frozen=True, tag=True):
-    """Carry what comes in streams to WireGuard's *target_port* on loopback."""
+    """Carry what comes in streams to WireGuard on loopback."""
 
     listen_port: int
-    target_port: int
+    """TCP."""
+    target_ports: tuple[int, int]
+    """UDP: of the devices for keys of even and of odd epochs."""
 
 
 class Dial(msgspec.Struct, frozen=True, tag=True):
@@ -61,7 +63,11 @@ class Dial(msgspec.Struct, frozen=True, tag=True):
 
     host: str
     port: int
+    """TCP."""
     listen_port: int
+    """UDP."""
+    parity: int = 0
+    """Of the epoch of WireGuard's keys: the stream's first frame says it, in one byte."""
 
 
 Task = Serve | Dial
@@ -70,9 +76,20 @@ Task = Serve | Dial
 class _Stream(asyncio.Protocol):
     """One TLS stream and the UDP socket whose datagrams it carries."""
 
-    def __init__(self, udp: socket.socket, *, lost: Callable[[_Stream], None]) -> None:
-        self._udp = udp
+    def __init__(
+        self,
+        udp: socket.socket,
+        *,
+        lost: Callable[[_Stream], None],
+        hello: bytes = b"",
+        target_ports: tuple[int, int] | None = None,
+    ) -> None:
+        self.udp = udp
         self._lost = lost
+        self._hello = hello
+        """What the dialling end says first."""
+        self._target_ports = target_ports
+        """Of the serving end: where what follows a hello goes."""
         self._unframer = Unframer()
         self._transport: asyncio.Transport | None = None
         self.received_at_s = 0.0
@@ -85,20 +102,26 @@ class _Stream(asyncio.Protocol):
         self._transport = transport
         loop = asyncio.get_running_loop()
         self.received_at_s = loop.time()
-        loop.add_reader(self._udp, self._carry)
+        if self._hello:
+            transport.write(framed([self._hello]))
+        loop.add_reader(self.udp, self._carry)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._transport = None
-        asyncio.get_running_loop().remove_reader(self._udp)
+        asyncio.get_running_loop().remove_reader(self.udp)
         self._lost(self)
 
     def data_received(self, data: bytes) -> None:
         self.received_at_s = asyncio.get_running_loop().time()
         for datagram in self._unframer.datagrams(data):
+            if len(datagram) == 1:  # no message of WireGuard is so short
+                if self._target_ports is not None:
+                    self.udp.connect((_LOOPBACK, self._target_ports[datagram[0] % 2]))
+                continue
             # Nobody there (yet), or a full buffer: lost, as on a wire.
             with suppress(BlockingIOError, ConnectionRefusedError):
-                self._udp.send(datagram)
+                self.udp.send(datagram)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -109,7 +132,7 @@ class _Stream(asyncio.Protocol):
         datagrams: list[bytes] = []
         with suppress(BlockingIOError, ConnectionRefusedError):
             # Extended one by one: those read before the socket is empty are kept.
-            datagrams.extend(self._udp.recv(MAX_DATAGRAM_BYTES) for _ in range(BATCH))
+            datagrams.extend(self.udp.recv(MAX_DATAGRAM_BYTES) for _ in range(BATCH))
         if self._transport is not None and self._transport.get_write_buffer_size() < QUEUE_BYTES:
             self._transport.write(framed(datagrams))
 
@@ -125,12 +148,12 @@ async def serve(task: Serve) -> None:
 
     def lost(stream: _Stream) -> None:
         streams.discard(stream)
-        stream._udp.close()  # noqa: SLF001 - made for this stream below
+        stream.udp.close()
 
     def accept() -> asyncio.Protocol:
         udp = _udp_socket()
-        udp.connect((_LOOPBACK, task.target_port))
-        stream = _Stream(udp, lost=lost)
+        udp.connect((_LOOPBACK, task.target_ports[0]))
+        stream = _Stream(udp, lost=lost, target_ports=task.target_ports)
         streams.add(stream)
         if len(streams) > MAX_STREAMS:
             loop.call_soon(stream.close)
@@ -173,7 +196,7 @@ async def dial(task: Dial) -> None:
         try:
             async with asyncio.timeout(STALLED_MS / 1000):
                 await loop.create_connection(
-                    partial(_Stream, udp, lost=partial(_tell, closed)),
+                    partial(_Stream, udp, lost=partial(_tell, closed), hello=bytes([task.parity])),
                     task.host,
                     task.port,
                     ssl=context,

@@ -33,6 +33,7 @@ _CONFIGURATION = Record(
         "deniedFlows": Text(choices=("End", "Keep")),
         "flowLogGroups": Record(fields={"ingress": _GROUP, "egress": _GROUP}),
         "wireguardPort": PORT,
+        "tcpRelayPort": Whole(minimum=0, maximum=65535),
         "keyEpoch": _EPOCH,
         "keepaliveSeconds": Whole(minimum=1, maximum=65535),
         "meshCIDRs": ListOf(item=Text(format=Format.CIDR), min_items=1, unique=True),
