@@ -8,6 +8,8 @@ from chita.dataplane.nftables.network_parts import MANY
 from chita.desired.policy import (
     AddressSet,
     EndpointPolicy,
+    HostEndpointPolicy,
+    HostState,
     Match,
     PolicyRules,
     PolicyState,
@@ -15,9 +17,9 @@ from chita.desired.policy import (
     Rule,
     TierPolicies,
 )
-from chita.model.net import ICMP, TCP, Address, Cidr, PortRange
+from chita.model.net import ICMP, TCP, UDP, Address, Cidr, PortRange
 from chita.model.policy import Action, IcmpMatch
-from chita.model.settings import DeniedFlows, FlowLogGroups, HostAction, Period, Rate
+from chita.model.settings import DeniedFlows, FailsafePort, FlowLogGroups, HostAction, Period, Rate
 
 POD, OTHER = Address.parse("10.244.0.1"), Address.parse("10.244.0.2")
 POD6 = Address.parse("fd00:10:244::1")
@@ -70,7 +72,54 @@ BLOCKED = AddressSet(
 )
 """Networks of which many have the same length, and one of another."""
 
+HOST, EDGE, RAW = (f"GlobalNetworkPolicy//{name}" for name in ("host", "edge", "raw"))
+WEB_PORT = Match(ports=(PortRange(443, 443),))
+
 STATES: dict[str, PolicyState] = {
+    "host-endpoint": PolicyState(
+        host=HostState(endpoints={"*": HostEndpointPolicy(interface="*", endpoint="node-1")})
+    ),
+    "host-endpoints": PolicyState(
+        policies={
+            HOST: PolicyRules(
+                ingress=(Rule(action=Action.ALLOW, protocol=TCP, destination=WEB_PORT),),
+                egress=(Rule(action=Action.ALLOW, source=Match(sets=("clients",))),),
+            ),
+            EDGE: PolicyRules(ingress=(Rule(action=Action.PASS), Rule(action=Action.ALLOW))),
+            RAW: PolicyRules(
+                ingress=(Rule(action=Action.ALLOW, protocol=TCP, destination=WEB_PORT),),
+                egress=(Rule(action=Action.ALLOW, protocol=TCP, source=WEB_PORT),),
+            ),
+        },
+        profiles={"kns.shop": ALLOW_ALL},
+        address_sets={"clients": CLIENTS},
+        host=HostState(
+            endpoints={
+                "*": HostEndpointPolicy(
+                    interface="*",
+                    endpoint="others",
+                    profiles=("kns.shop",),
+                    forward_egress=(tier("default", HOST),),
+                ),
+                "eth0": HostEndpointPolicy(
+                    interface="eth0",
+                    endpoint="uplink",
+                    untracked_ingress=(tier("security", RAW, end=Action.PASS),),
+                    untracked_egress=(tier("security", RAW, end=Action.PASS),),
+                    pre_dnat=(tier("security", EDGE, end=Action.PASS),),
+                    ingress=(tier("default", HOST),),
+                    egress=(tier("default", HOST),),
+                    forward_ingress=(tier("default", HOST),),
+                    forward_egress=(tier("default", HOST),),
+                ),
+            },
+            failsafe_inbound=(FailsafePort(TCP, 22, OFFICE), FailsafePort(UDP, 68)),
+            failsafe_outbound=(FailsafePort(TCP, 6443), FailsafePort(TCP, 179)),
+            tunnel_ports=(51820,),
+            node_ports=(4789, 4790),
+            nodes=(Cidr.parse("10.0.0.0/30"), Cidr.parse("fd00:100:64::/64")),
+        ),
+    ),
     "no-pods": PolicyState(
         masquerade_sources=(Cidr.parse("10.244.0.0/16"),),
         cluster_networks=(Cidr.parse("10.244.0.0/16"), Cidr.parse("100.64.0.0/16")),

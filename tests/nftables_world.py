@@ -13,11 +13,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chita.compute.flow import Flow
-from chita.model.net import ICMP, TCP, UDP, Address
+from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address
 from network_namespace import fresh_namespaces
 from policy_states import ADDRESSES, NODE, OUTSIDE, POD_A, POD_B, place
 
@@ -28,6 +28,8 @@ _MAGIC = b"chita"
 _PATIENCE_S = 5.0
 _GATEWAY = {4: "169.254.1.1", 6: "fe80::1"}
 _NODE_MAC = "ee:ee:ee:ee:ee:ee"
+HOST = "host"
+"""The place of the node itself."""
 _MACS = {POD_A: "02:00:00:00:00:0a", POD_B: "02:00:00:00:00:0b", OUTSIDE: "02:00:00:00:00:0c"}
 
 
@@ -74,11 +76,14 @@ class World:
                 self._captures[name] = _capture()
         with inside(node):
             self._host = {4: _raw(4), 6: _raw(6)}
+            self._received = [_receiver(family, of) for family, of in _RECEIVED]
 
     def send(self, source: str, payload: int, flow: Flow) -> None:
         """Send the first packet of *flow*, marked with number *payload*, from behind *source*."""
-        raw = self._senders[source][flow.source.family]
-        raw.sendto(build_packet(flow, payload), _to(flow.destination))
+        senders = self._host if source == HOST else self._senders[source]
+        # What the node's own policy drops is refused to the sender (raw(7)).
+        with suppress(PermissionError):
+            senders[flow.source.family].sendto(build_packet(flow, payload), _to(flow.destination))
 
     def arrivals(
         self,
@@ -89,8 +94,8 @@ class World:
     ) -> frozenset[int]:
         """Send *flows* from their places; return the numbers of those that arrive at theirs.
 
-        A packet of the node itself, which no policy stops, ends each capture, but of the *unknown*
-        places. *expected* only says what is worth waiting for.
+        A packet of the node itself to a failsafe port, which no policy stops, ends each capture,
+        but of the *unknown* places. *expected* only says what is worth waiting for.
         """
         for number, flow in flows.items():
             self.send(self._place(flow.source), number, flow)
@@ -108,13 +113,15 @@ class World:
         ended = [name for name in self.places if name not in unknown]
         for name in ended:
             target = self._targets[name]
-            last = Flow(source=NODE[4], destination=target, protocol=UDP, destination_port=9)
+            last = Flow(source=NODE[4], destination=target, protocol=UDP, destination_port=67)
             self._host[4].sendto(build_packet(last, end), _to(target))
-        seen: dict[str, set[int]] = {name: set() for name in self.places}
+        seen: dict[str, set[int]] = {name: set() for name in (*self.places, HOST)}
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             for name, capture in self._captures.items():
                 seen[name].update(_marks(capture))
+            for receiver in self._received:
+                seen[HOST].update(_marks(receiver))
             everything = set().union(*seen.values())
             if expected <= everything and all(end in seen[name] for name in ended):
                 break
@@ -140,7 +147,7 @@ class World:
         for pair in (*self._senders.values(), self._host):
             for raw in pair.values():
                 raw.close()
-        for capture in self._captures.values():
+        for capture in (*self._captures.values(), *self._received):
             capture.close()
 
 
@@ -164,14 +171,15 @@ def _connect(node: Path, interface: str, namespace: Path) -> None:
     connect(node, interface, namespace, _MACS[interface], addresses)
 
 
-def forward(node: Path) -> None:
-    """Let *node* forward, and be somebody."""
+def forward(node: Path, addresses: Sequence[Address] = ()) -> None:
+    """Let *node* forward, and be somebody: with *addresses*, or those of `NODE` alone."""
     with inside(node):
         for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             Path(f"/proc/sys/net/{path}").write_text("1")
         for name in ("all", "default"):
             Path(f"/proc/sys/net/ipv4/conf/{name}/rp_filter").write_text("0")
-    _batch(node, *[f"addr add {address} dev lo" for address in NODE.values()])
+    own = dict.fromkeys((*NODE.values(), *addresses))
+    _batch(node, "link set lo up", *[f"addr add {address} dev lo" for address in own])
 
 
 def connect(
@@ -232,6 +240,29 @@ def _capture() -> socket.socket:
     return capture
 
 
+_RECEIVED = [(4, TCP), (4, UDP), (4, ICMP), (6, TCP), (6, UDP), (6, ICMPV6)]
+
+
+def _receiver(family: int, protocol: int) -> socket.socket:
+    """Return a socket that is told what has passed the node's input hook (raw(7))."""
+    of = socket.AF_INET if family == 4 else socket.AF_INET6
+    receiver = socket.socket(of, socket.SOCK_RAW, protocol)
+    receiver.setsockopt(socket.SOL_SOCKET, 33, 1 << 26)  # SO_RCVBUFFORCE
+    receiver.setblocking(False)
+    return receiver
+
+
+def quiet(node: Path) -> None:
+    """Keep the node's own kernel from answering, so that each flow stays at its first packet."""
+    rules = (
+        "table inet quiet { chain last { type filter hook output priority -500; "
+        "tcp flags & rst == rst drop; icmp type { echo-reply, destination-unreachable } drop; "
+        "icmpv6 type { echo-reply, destination-unreachable } drop; }; }\n"
+    )
+    with inside(node):
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True, timeout=20)
+
+
 def _to(address: Address) -> tuple[str, int]:
     return str(address), 0
 
@@ -245,11 +276,12 @@ def _frames(capture: socket.socket) -> Iterator[tuple[bytes, int]]:
     """Yield our packets that have come in, with their numbers, until none comes for a while."""
     while True:
         try:
-            frame, (_, _, kind, *_) = capture.recvfrom(2048)
-        except TimeoutError:
+            frame, sender = capture.recvfrom(2048)
+        except (TimeoutError, BlockingIOError):
             return
         at = frame.rfind(_MAGIC)
-        if kind != socket.PACKET_OUTGOING and at >= 0:
+        sent = capture.family == socket.AF_PACKET and sender[2] == socket.PACKET_OUTGOING
+        if not sent and at >= 0:
             yield frame, int.from_bytes(frame[at + len(_MAGIC) : at + len(_MAGIC) + 4])
 
 

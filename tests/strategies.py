@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 
 from build import ALLOW, DENY, EGRESS, INGRESS, LOG, PASS, endpoint_slice, node, pool
@@ -22,7 +23,7 @@ from chita.model.endpoint import (
 )
 from chita.model.labels import NAMESPACE, NAMESPACE_PREFIX, namespace_profile
 from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address, Cidr, PortRange
-from chita.model.node import Node
+from chita.model.node import FabricNode, HostInterface, Node
 from chita.model.policy import (
     EntityRule,
     HttpMatch,
@@ -36,9 +37,17 @@ from chita.model.policy import (
 )
 from chita.model.selector import parse_selector
 from chita.model.service import EndpointSlice
-from chita.model.settings import HostAction, Settings
+from chita.model.settings import (
+    FAILSAFE_INBOUND,
+    FAILSAFE_OUTBOUND,
+    FailsafePort,
+    HostAction,
+    Settings,
+)
 
 NODES = ["node-1", "node-2"]
+UPLINK = "wan0"
+"""The interface of each node that leads to the other and to the outside."""
 NAMESPACES = ["blue", "red"]
 PODS = [f"{namespace}/pod-{i}" for namespace in NAMESPACES for i in range(3)]
 TIERS = ["default", "kube-admin", "kube-baseline", "security", "nowhere"]
@@ -148,7 +157,8 @@ def rules(draw: st.DrawFn) -> Rule:
 
 @st.composite
 def policies(draw: st.DrawFn, name: str) -> Policy:
-    """Draw the policy *name*, of any tier and order, staged or not."""
+    """Draw the policy *name*, of any tier and order, staged or not; few are for hosts only."""
+    types = st.sampled_from([{INGRESS}, {EGRESS}, {INGRESS, EGRESS}, {INGRESS, EGRESS}])
     return Policy(
         kind=PolicyKind.GLOBAL_NETWORK_POLICY,
         namespace="",
@@ -156,15 +166,12 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         tier=draw(st.sampled_from(TIERS)),
         order=draw(st.sampled_from([None, 1.0, 2.0])),
         selector=draw(SELECTORS),
-        types=draw(
-            st.sampled_from([{INGRESS}, {EGRESS}, {INGRESS, EGRESS}, {INGRESS, EGRESS}]).map(
-                frozenset
-            )
-        ),
+        types=frozenset(draw(types)),
         ingress=tuple(draw(st.lists(rules(), min_size=1, max_size=4))),
         egress=tuple(draw(st.lists(rules(), min_size=1, max_size=4))),
         staged=draw(st.sampled_from([None] * 5 + [StagedAction.SET])),
         do_not_track=draw(st.sampled_from([False] * 9 + [True])),
+        apply_on_forward=draw(st.booleans()),
     )
 
 
@@ -207,17 +214,18 @@ CUSTOM_PROFILES = st.builds(
 
 
 @st.composite
-def host_endpoints(draw: st.DrawFn, node_name: str) -> HostEndpoint:
-    """Draw a host endpoint of *node_name*."""
+def host_endpoints(draw: st.DrawFn, node_name: str, name: str) -> HostEndpoint:
+    """Draw the host endpoint *name* of *node_name*: by interface, by address, or of all."""
     number = NODES.index(node_name)
+    own = (HOST_ADDRESSES[4][number], HOST_ADDRESSES[6][number])
+    interface = draw(st.sampled_from(["*", "*", UPLINK, "", "eth9"]))
     return HostEndpoint(
-        name=f"{node_name}-hep",
+        name=name,
         node=node_name,
-        interface="*",
+        interface=interface,
         labels=draw(LABELS),
-        expected_addresses=draw(
-            st.sampled_from([(), (HOST_ADDRESSES[4][number], HOST_ADDRESSES[6][number])])
-        ),
+        expected_addresses=own if not interface else draw(st.sampled_from([(), own])),
+        profiles=draw(st.sampled_from([(), (namespace_profile("blue"),), ("custom",), ("gone",)])),
         ports=draw(few(NAMED_PORTS, 1)),
     )
 
@@ -255,6 +263,34 @@ def endpoint_slices(draw: st.DrawFn, service: ServiceRef, name: str) -> Endpoint
     )
 
 
+OFFICE_NET = Cidr.parse("203.0.113.0/24")
+SETTINGS = st.builds(
+    Settings,
+    endpoint_to_host=st.sampled_from(HostAction),
+    failsafe_inbound=st.sampled_from(
+        [FAILSAFE_INBOUND, (), (FailsafePort(TCP, 80, OFFICE_NET), FailsafePort(UDP, 8080))]
+    ),
+    failsafe_outbound=st.sampled_from(
+        # UDP 67 always: by it `nftables_world` ends its captures.
+        [FAILSAFE_OUTBOUND, (FailsafePort(UDP, 67), FailsafePort(TCP, 80, OFFICE_NET))]
+    ),
+)
+
+
+def _records() -> list[FabricNode]:
+    return [
+        FabricNode(
+            name=name,
+            location="here",
+            interfaces=tuple(
+                HostInterface(address=each, subnet=Cidr.of(each), device=UPLINK)
+                for each in (HOST_ADDRESSES[4][i], HOST_ADDRESSES[6][i])
+            ),
+        )
+        for i, name in enumerate(NODES)
+    ]
+
+
 def _nodes() -> list[Node]:
     return [
         node(name, f"{HOST_ADDRESSES[4][i]} {HOST_ADDRESSES[6][i]}") for i, name in enumerate(NODES)
@@ -269,11 +305,15 @@ def entities() -> dict[tuple[type, str], st.SearchStrategy[Entity]]:
         (Tier, "kube-baseline"): tiers("kube-baseline"),
         (NetworkSet, "/nets"): network_sets(""),
         (NetworkSet, "blue/nets"): network_sets("blue"),
-        (Settings, "default"): st.builds(Settings, endpoint_to_host=st.sampled_from(HostAction)),
+        (Settings, "default"): SETTINGS,
     }
     drawn |= {(WorkloadEndpoint, key): workloads(key) for key in PODS}
     drawn |= {(Profile, namespace_profile(name)): namespaces(name) for name in NAMESPACES}
-    drawn |= {(HostEndpoint, f"{name}-hep"): host_endpoints(name) for name in NODES}
+    drawn |= {
+        (HostEndpoint, f"{node_name}-{i}"): host_endpoints(node_name, f"{node_name}-{i}")
+        for node_name in NODES
+        for i in range(2)
+    }
     drawn |= {
         (Policy, f"{PolicyKind.GLOBAL_NETWORK_POLICY}//policy-{i}"): policies(f"policy-{i}")
         for i in range(5)
@@ -290,6 +330,7 @@ def entities() -> dict[tuple[type, str], st.SearchStrategy[Entity]]:
 
 FIXED: tuple[Entity, ...] = (
     *_nodes(),
+    *_records(),
     pool("pods", "10.244.0.0/16", nat_outgoing=True),
     pool("pods6", "fd00:10:244::/64"),
 )
@@ -302,6 +343,25 @@ def clusters(draw: st.DrawFn) -> ClusterState:
     missing = draw(few(st.sampled_from(list(choices)), 6))
     drawn = [draw(strategy) for its, strategy in choices.items() if its not in missing]
     return fold(ClusterState(), [Put(entity) for entity in (*FIXED, *drawn)])
+
+
+@st.composite
+def host_clusters(draw: st.DrawFn) -> ClusterState:
+    """Draw a cluster whose policies are of all stages (v3 2.10), many for every endpoint."""
+    cluster = draw(clusters())
+    policies: dict[str, Policy] = {}
+    for key, policy in cluster.policies.items():
+        stage = draw(st.sampled_from(["apply_on_forward", "do_not_track", "pre_dnat", ""]))
+        policies[key] = msgspec.structs.replace(
+            policy,
+            selector=draw(st.sampled_from([policy.selector, parse_selector("all()")])),
+            # As v3 has it: preDNAT is for ingress only, and both are for what is forwarded too.
+            types=frozenset({INGRESS}) if stage == "pre_dnat" else policy.types,
+            do_not_track=stage == "do_not_track",
+            pre_dnat=stage == "pre_dnat",
+            apply_on_forward=stage != "",
+        )
+    return msgspec.structs.replace(cluster, policies=policies)
 
 
 @st.composite

@@ -13,6 +13,7 @@ from itertools import product
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
 
 from chita.compute.evaluate import Evaluator
 from chita.compute.flow import Flow, Verdict
@@ -20,13 +21,13 @@ from chita.compute.policy import policy_state
 from chita.dataplane.nftables.applier import NftApplier
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable
-from chita.dataplane.nftables.trace import Outcome, Packet, Tracer
+from chita.dataplane.nftables.trace import Outcome, Packet, Path, Tracer
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import interface_name
 from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address
 from network_namespace import fresh_namespaces, needs_root
-from nftables_world import World, connect, forward, inside
-from strategies import OUTSIDE, POD_ADDRESSES, PODS, clusters
+from nftables_world import HOST, World, connect, forward, inside, quiet
+from strategies import HOST_ADDRESSES, OUTSIDE, POD_ADDRESSES, PODS, clusters, host_clusters
 from world_file import world_file
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
@@ -37,17 +38,24 @@ INTERFACES = {key: interface_name(*key.split("/")) for key in LOCAL}
 BEHIND_WAN = [
     address
     for family in (4, 6)
-    for address in (*POD_ADDRESSES[family][len(LOCAL) : len(PODS)], *OUTSIDE[family])
-]
-PLACES: dict[Address, str] = {
-    POD_ADDRESSES[family][PODS.index(key)]: interface
-    for family in (4, 6)
-    for key, interface in INTERFACES.items()
-} | dict.fromkeys(BEHIND_WAN, WAN)
+    for address in (
+        *POD_ADDRESSES[family][len(LOCAL) : len(PODS)], HOST_ADDRESSES[family][1], *OUTSIDE[family]
+    )
+]  # fmt: skip
+OWN = [HOST_ADDRESSES[family][0] for family in (4, 6)]
+PLACES: dict[Address, str] = (
+    {
+        POD_ADDRESSES[family][PODS.index(key)]: interface
+        for family in (4, 6)
+        for key, interface in INTERFACES.items()
+    }
+    | dict.fromkeys(BEHIND_WAN, WAN)
+    | dict.fromkeys(OWN, HOST)
+)
 
 
 def all_flows() -> Iterator[Flow]:
-    """Yield a first packet of each kind between every two places of which one is a pod here."""
+    """Yield a first packet of each kind between every two of this node, its pods and the rest."""
     for source, destination in product(PLACES, repeat=2):
         if source.family != destination.family or PLACES[source] == PLACES[destination]:
             continue
@@ -67,7 +75,8 @@ FLOWS = dict(enumerate(all_flows()))
 def node() -> Iterator[World]:
     names = [*INTERFACES.values(), WAN]
     with fresh_namespaces(len(names) + 1) as (router, *spaces):
-        forward(router)
+        forward(router, OWN)
+        quiet(router)
         places = dict(zip(names, spaces, strict=True))
         for number, (name, space) in enumerate(places.items()):
             addresses = [address for address, where in PLACES.items() if where == name]
@@ -97,14 +106,19 @@ def traced(tracer: Tracer, flow: Flow) -> bool:
         destination_port=flow.destination_port,
         icmp_type=flow.icmp_type or 0,
         icmp_code=flow.icmp_code or 0,
-        iif=PLACES[flow.source],
-        oif=PLACES[flow.destination],
+        iif=PLACES[flow.source].removeprefix(HOST),
+        oif=PLACES[flow.destination].removeprefix(HOST),
     )
-    return tracer.trace(packet).outcome is Outcome.ACCEPT
+    path = Path.FORWARD
+    if flow.source in OWN:
+        path = Path.OUTPUT
+    elif flow.destination in OWN:
+        path = Path.INPUT
+    return tracer.trace(packet, path).outcome is Outcome.ACCEPT
 
 
 def allowed_here(evaluator: Evaluator, cluster: ClusterState, flow: Flow) -> bool:
-    """Return whether the ends of *flow* that are pods of this node allow it.
+    """Return whether the ends of *flow* that are this node or its pods allow it.
 
     An address whose pod does not exist is an interface that nobody knows: nothing passes there.
     """
@@ -116,6 +130,8 @@ def allowed_here(evaluator: Evaluator, cluster: ClusterState, flow: Flow) -> boo
     }
     for address, own in ((flow.source, verdict.egress), (flow.destination, verdict.ingress)):
         key = here.get(address)
+        if address in OWN and own.action is not Verdict.ALLOW:
+            return False
         if key is None:
             continue
         if key not in cluster.workloads or own.action is not Verdict.ALLOW:
@@ -133,7 +149,7 @@ def allowed_here(evaluator: Evaluator, cluster: ClusterState, flow: Flow) -> boo
         HealthCheck.function_scoped_fixture,
     ],
 )
-@given(drawn=clusters())
+@given(drawn=st.one_of(clusters(), host_clusters()))
 def test_evaluate_the_ruleset_and_the_kernel_agree(node: World, drawn: ClusterState) -> None:
     cluster = on_fixed_nodes(drawn)
     state = policy_state(cluster, NODE)

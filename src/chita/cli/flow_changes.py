@@ -12,6 +12,7 @@ import msgspec
 
 from chita.cli.flows import Inquiry, Question, matrix
 from chita.compute.flow import Verdict
+from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.policy import Direction
 
@@ -54,8 +55,17 @@ def _touched(was: Inquiry, is_: Inquiry) -> set[str] | None:
         new.setting,
     ):
         return None
+    if new.host_endpoints and _host_inputs(old) != _host_inputs(new):
+        # Host endpoints are asked about what crosses nodes, whatever pods it is between.
+        return None
     both = old.workloads.keys() & new.workloads.keys()
     return {key for key in both if not _is_as_it_was(was, is_, key)}
+
+
+def _host_inputs(cluster: ClusterState) -> tuple[object, ...]:
+    """Return what host endpoints decide by, besides themselves."""
+    rules = cluster.policies, cluster.tiers, cluster.profiles
+    return *rules, cluster.nodes, cluster.fabric_nodes, cluster.locations, cluster.pools
 
 
 def _is_as_it_was(was: Inquiry, is_: Inquiry, key: str) -> bool:

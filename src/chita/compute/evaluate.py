@@ -25,7 +25,7 @@ from chita.compute.flow import (
     Verdict,
     WorkloadParty,
 )
-from chita.compute.host_policy import HostPolicy
+from chita.compute.host_policy import Ends, HostPolicy
 from chita.compute.matching import End, Packet
 from chita.compute.subject import Reading, Stage, Subject, Subjects
 from chita.model.cluster import ClusterState
@@ -141,7 +141,12 @@ class Evaluator:
             return verdict
         if not isinstance(other, ExternalParty) and other.node == own.node:
             return verdict
-        host = self._host_policy.forwarded(direction, own.node, flow.source.family, packet)
+        peer = other.node if isinstance(other, WorkloadParty) else None
+        ends = _ends(direction, flow)
+        host = self._host_policy.forwarded(direction, own.node, peer, ends, packet)
+        allowed = verdict.action is Verdict.ALLOW
+        if host is not None and allowed and host.action is Verdict.DENY:
+            return DirectionVerdict(host.action, host.decided_by, verdict.pending, host)
         return DirectionVerdict(verdict.action, verdict.decided_by, verdict.pending, host)
 
     def _host_verdict(
@@ -155,9 +160,10 @@ class Evaluator:
             return DirectionVerdict(verdict_of(decision), decision)
         host = None
         if self._host_policy.has_endpoints(node):
-            address = flow.destination if direction is Direction.INGRESS else flow.source
-            host = self._host_policy.local(direction, node, address, packet)
-        return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)), None, host)
+            host = self._host_policy.local(direction, node, _ends(direction, flow), packet)
+        if host is not None:
+            return DirectionVerdict(host.action, host.decided_by, None, host)
+        return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)))
 
     def _is_tunnel(self, flow: Flow) -> bool:
         """Whether *flow* is an encapsulation of ours, or IPIP."""
@@ -216,6 +222,12 @@ class Evaluator:
         if endpoint not in found:
             found[endpoint] = self.subject(endpoint, direction)
         return found[endpoint]
+
+
+def _ends(direction: Direction, flow: Flow) -> Ends:
+    if direction is Direction.INGRESS:
+        return Ends(flow.destination, flow.source)
+    return Ends(flow.source, flow.destination)
 
 
 def node_addresses(cluster: ClusterState, node: str) -> list[Address]:

@@ -86,7 +86,7 @@ class PendingSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class HostSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a host endpoint on the way says; the verdict leaves it out while not enforced."""
+    """What a host endpoint on the way says: it must allow the flow too."""
 
     endpoint: str
     stage: str
@@ -98,7 +98,7 @@ class HostSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     policy: str | None = None
     rule: int | None = None
     why: str
-    enforced: bool
+    enforced: bool = True
 
 
 class DirectionSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -107,7 +107,7 @@ class DirectionSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     action: Verdict
     decided_by: str
     """rule, end-of-tier, profile, missing-profile, no-profile, host-exemption, endpoint-to-host,
-    tunnel, itself or not-applicable."""
+    tunnel, failsafe, forwarding, itself or not-applicable."""
     tier: str | None = None
     policy: str | None = None
     """The policy's key, or the profile's name."""
@@ -209,7 +209,6 @@ def _host(verdict: HostVerdict | None) -> HostSummary | UnsetType:
         policy=policy,
         rule=rule,
         why=why(verdict.decided_by),
-        enforced=verdict.enforced,
     )
 
 
@@ -252,6 +251,8 @@ def _explained(
     ):
         subject = evaluator.subject(own.endpoint, direction)
         chain = _chain(evaluator, subject, flow)
+    # Of a flow that the host endpoint denies no rule of the workload's would allow it.
+    allowing = verdict.host is None or verdict.host.action is Verdict.ALLOW
     return DirectionExplanation(
         action=short.action,
         decided_by=short.decided_by,
@@ -262,7 +263,7 @@ def _explained(
         pending=short.pending,
         host_endpoint=short.host_endpoint,
         chain=chain,
-        nearest=nearest_rule(chain) if verdict.action is Verdict.DENY else None,
+        nearest=nearest_rule(chain) if verdict.action is Verdict.DENY and allowing else None,
     )
 
 
@@ -355,8 +356,7 @@ def _staged_text(policy: PolicyReport) -> str:
 
 
 def _host_text(host: HostSummary) -> str:
-    mark = "" if host.enforced else " (not enforced)"
-    return f"host endpoint {host.endpoint}, {host.stage}{mark}: {host.action}: {host.why}"
+    return f"host endpoint {host.endpoint}, {host.stage}: {host.action}: {host.why}"
 
 
 def _nearest_text(nearest: NearestRule) -> str:

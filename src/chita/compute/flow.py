@@ -126,7 +126,7 @@ class ByTunnel(msgspec.Struct, frozen=True, tag="tunnel", gc=False):
 
 
 class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable", gc=False):
-    """Nothing is enforced at this end: it is outside, or a host (host policy is not enforced)."""
+    """Nothing is enforced at this end: it is outside, or a host that no host endpoint governs."""
 
     party: Party
 
@@ -171,8 +171,6 @@ class HostVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """untracked, pre-dnat, local or forward: where it was decided (v3 2.10)."""
     action: Verdict
     decided_by: Decision
-    enforced: bool = False
-    """Whether the kernel does so; it does not yet, and the flow's verdict leaves this out."""
 
 
 class DirectionVerdict(msgspec.Struct, frozen=True, gc=False):
@@ -180,6 +178,7 @@ class DirectionVerdict(msgspec.Struct, frozen=True, gc=False):
 
     action: Verdict
     decided_by: Decision
+    """Of the host endpoint on the way, where that denies what the end itself allows."""
     pending: PendingVerdict | None = None
     """None: no staged policy applies."""
     host: HostVerdict | None = None
@@ -208,5 +207,7 @@ class FlowVerdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """What *verdict* would be if staged policies were enforced."""
         for direction in (self.egress, self.ingress):
             if (direction.pending or direction).action is Verdict.DENY:
+                return Verdict.DENY
+            if direction.host is not None and direction.host.action is Verdict.DENY:
                 return Verdict.DENY
         return Verdict.ALLOW

@@ -4,33 +4,46 @@
 
     from outside ─▶ untracked ─▶ pre-DNAT ─┬▶ failsafe, tiers, profiles    to the host itself
                                            └▶ tiers of applyOnForward      to a workload
-    the host's own ─▶ failsafe, untracked, tiers, profiles ─▶ outside
+    the host's own ─▶ untracked ─▶ failsafe, tiers, profiles ─▶ outside
     a workload's ─▶ tiers of applyOnForward ─▶ outside
 
-The kernel has no hooks for it yet: verdicts here say what would be, and say so.
+What an earlier stage allows is not asked again at that interface; what is open whatever policy says
+(failsafe ports, tunnels, echo among nodes) is asked at none of its own stages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+import msgspec
+
 from chita.compute.chain import Chain, verdict_of
 from chita.compute.flow import ByFailsafe, ByForwarding, Decision, HostVerdict
+from chita.compute.host_endpoints import (
+    RELAY_PORT,
+    fabric_networks,
+    governing,
+    tunnel_ports,
+)
 from chita.compute.matching import Packet
 from chita.compute.subject import Stage, Subjects
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import HostEndpoint
-from chita.model.net import TCP, UDP, Address
+from chita.model.ippool import Encap
+from chita.model.net import ICMP, ICMPV6, UDP, Address
 from chita.model.policy import Direction
+from chita.model.settings import Encryption, FailsafePort
 
-ALL_INTERFACES = "*"
+_ECHO = {(ICMP, 0), (ICMP, 8), (ICMPV6, 128), (ICMPV6, 129)}
+_NEIGHBOURS = {(ICMPV6, type_) for type_ in (130, 131, 132, 133, 134, 135, 136, 143)}
+_OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 
-_EVERYWHERE = [(TCP, port) for port in (179, 2379, 2380, 5473, 6443, 6666, 6667)]
-FAILSAFES = {
-    Direction.INGRESS: frozenset({(TCP, 22), (UDP, 68), *_EVERYWHERE}),
-    Direction.EGRESS: frozenset({(UDP, 53), (UDP, 67), *_EVERYWHERE}),
-}
-"""Protocol and destination port of what no policy of a host closes (v3 2.10, *Failsafes*)."""
+
+class Ends(msgspec.Struct, frozen=True):
+    """The addresses of a flow at a node: its own, or its workload's, and the other end's."""
+
+    own: Address
+    other: Address
 
 
 class HostPolicy:
@@ -40,6 +53,7 @@ class HostPolicy:
         self._cluster = cluster
         self._subjects = subjects
         self._chain = chain
+        self._nodes = fabric_networks(cluster) if cluster.host_endpoints else ()
         self._of_node: dict[str, list[HostEndpoint]] = {}
         for endpoint in cluster.host_endpoints.values():
             self._of_node.setdefault(endpoint.node, []).append(endpoint)
@@ -49,52 +63,61 @@ class HostPolicy:
         return node in self._of_node
 
     def local(
-        self, direction: Direction, node: str, address: Address, packet: Packet
+        self, direction: Direction, node: str, ends: Ends, packet: Packet
     ) -> HostVerdict | None:
-        """Return the verdict on traffic of *node* itself, which has *address* for it.
+        """Return the verdict on traffic of *node* itself.
 
         None: no host endpoint governs the interface.
         """
-        endpoint = self._governing(node, *self._interface(node, address))
+        endpoint = self._governing(node, *self._interface(node, ends.own))
         if endpoint is None:
             return None
-        port = packet.protocol, packet.destination.port
-        if port in FAILSAFES[direction]:
-            return _verdict(endpoint, Stage.LOCAL, ByFailsafe(*port))
-        early = self._early(endpoint, direction, packet)
+        early = self._early(endpoint, direction, ends.other, packet)
         if early is not None:
             return early
+        if self._is_open(node, direction, ends.other, packet):
+            port = packet.destination.port
+            return _verdict(endpoint, Stage.LOCAL, ByFailsafe(packet.protocol, port))
         subject = self._subjects.of(endpoint, direction, Stage.LOCAL)
         return _verdict(endpoint, Stage.LOCAL, self._chain.decide(subject, packet))
 
     def forwarded(
-        self, direction: Direction, node: str, family: int, packet: Packet
+        self, direction: Direction, node: str, peer: str | None, ends: Ends, packet: Packet
     ) -> HostVerdict | None:
         """Return the verdict on traffic between a workload of *node* and another machine.
 
-        It is taken to use the interface of the node's own address of *family*. None: no host
-        endpoint governs that.
+        Where that is a workload of *peer* a tunnel may carry it, which only a host endpoint for all
+        interfaces governs; all else is taken to use the interface of the node's own address of the
+        family. None: no host endpoint governs the interface.
         """
-        known = self._cluster.nodes.get(node)
-        addresses = () if known is None else known.internal_addresses
-        own = next((each for each in addresses if each.family == family), None)
-        interface = ("", []) if own is None else self._interface(node, own)
+        interface: tuple[str, Collection[Address]] = ("", ())
+        if peer is None or not self._is_tunnelled(node, peer):
+            known = self._cluster.nodes.get(node)
+            addresses = () if known is None else known.internal_addresses
+            own = next((each for each in addresses if each.family == ends.other.family), None)
+            interface = interface if own is None else self._interface(node, own)
         endpoint = self._governing(node, *interface)
         if endpoint is None:
             return None
         if direction is Direction.INGRESS:
-            early = self._early(endpoint, direction, packet)
+            early = self._early(endpoint, direction, ends.other, packet)
             if early is not None:
                 return early
-        subject = self._subjects.of(endpoint, direction, Stage.FORWARD)
-        decided = self._chain.decide_in_tiers(subject, packet)
-        return _verdict(endpoint, Stage.FORWARD, decided or ByForwarding())
+        decision: Decision = ByForwarding()
+        if not self._is_echo(ends.other, packet):
+            subject = self._subjects.of(endpoint, direction, Stage.FORWARD)
+            decision = self._chain.decide_in_tiers(subject, packet) or decision
+        return _verdict(endpoint, Stage.FORWARD, decision)
 
     def _early(
-        self, endpoint: HostEndpoint, direction: Direction, packet: Packet
+        self, endpoint: HostEndpoint, direction: Direction, other: Address, packet: Packet
     ) -> HostVerdict | None:
         """Return what untracked and pre-DNAT policies decide; None: they have no end of tier."""
-        stages = [Stage.UNTRACKED]
+        if self._is_open(endpoint.node, direction, other, packet):
+            return None
+        stages: list[Stage] = []
+        if not self._is_reply(direction, other, packet):
+            stages.append(Stage.UNTRACKED)
         if direction is Direction.INGRESS:
             stages.append(Stage.PRE_DNAT)
         for stage in stages:
@@ -103,6 +126,63 @@ class HostPolicy:
             if decided is not None:
                 return _verdict(endpoint, stage, decided)
         return None
+
+    def _is_open(self, node: str, direction: Direction, other: Address, packet: Packet) -> bool:
+        """Whether no policy of *node* closes *packet*: *other* is its far end's address."""
+        port = packet.destination.port
+        if _has(self._failsafe(direction), packet.protocol, port, other):
+            return True
+        if (packet.protocol, packet.icmp_type) in _NEIGHBOURS or self._is_echo(other, packet):
+            return True
+        own_end = packet.destination if direction is Direction.INGRESS else packet.source
+        if packet.protocol != UDP:
+            return False
+        if own_end.port in tunnel_ports(self._cluster, node):
+            return True
+        return port in {self._cluster.setting.vxlan_port, RELAY_PORT} and self._is_of_node(other)
+
+    def _is_reply(self, direction: Direction, other: Address, packet: Packet) -> bool:
+        """Whether *packet* may be a reply to one that a failsafe of the other direction let go.
+
+        Untracked policies must not see it: half of the flow would go untracked.
+        """
+        failsafe = self._failsafe(_OTHER[direction])
+        return _has(failsafe, packet.protocol, packet.source.port, other)
+
+    def _is_echo(self, other: Address, packet: Packet) -> bool:
+        return (packet.protocol, packet.icmp_type) in _ECHO and self._is_of_node(other)
+
+    def _is_of_node(self, address: Address) -> bool:
+        return any(address in net for net in self._nodes)
+
+    def _failsafe(self, direction: Direction) -> tuple[FailsafePort, ...]:
+        setting = self._cluster.setting
+        if direction is Direction.INGRESS:
+            return setting.failsafe_inbound
+        return setting.failsafe_outbound
+
+    def _is_tunnelled(self, node: str, peer: str) -> bool:
+        """Whether workloads of *node* and *peer* reach each other through a tunnel of theirs."""
+        here, there = self._cluster.nodes.get(node), self._cluster.nodes.get(peer)
+        if here is None or there is None or here.location != there.location:
+            return True
+        if self._cluster.setting.encryption is Encryption.ALL:
+            return True
+        location = self._cluster.locations.get(here.location)
+        encaps = {pool.encap for pool in self._cluster.pools.values() if not pool.disabled}
+        if location is not None and location.encap is not None:
+            encaps = {location.encap}
+        if not encaps or Encap.ALWAYS in encaps:
+            return True
+        return Encap.CROSS_SUBNET in encaps and not self._share_subnet(node, peer)
+
+    def _share_subnet(self, node: str, peer: str) -> bool:
+        ours, theirs = (self._cluster.fabric_nodes.get(name) for name in (node, peer))
+        if ours is None or theirs is None:
+            return False
+        return any(
+            there.address in here.subnet for here in ours.interfaces for there in theirs.interfaces
+        )
 
     def _interface(self, node: str, address: Address) -> tuple[str, Collection[Address]]:
         """Return the name of the interface of *node* that has *address*, and all it has.
@@ -122,25 +202,12 @@ class HostPolicy:
         return governing(self._of_node.get(node, ()), device, addresses)
 
 
-def governing(
-    endpoints: Iterable[HostEndpoint], device: str, addresses: Collection[Address]
-) -> HostEndpoint | None:
-    """Return which of a node's *endpoints* governs the interface *device*; None: none does.
-
-    One that names an interface never matches by address, and one for all interfaces only comes
-    where no other matches; of several the first by name (v3 2.10).
-    """
-    named: list[HostEndpoint] = []
-    wildcard: list[HostEndpoint] = []
-    for endpoint in endpoints:
-        if endpoint.interface == ALL_INTERFACES:
-            wildcard.append(endpoint)
-        elif endpoint.interface:
-            if endpoint.interface == device:
-                named.append(endpoint)
-        elif not set(endpoint.expected_addresses).isdisjoint(addresses):
-            named.append(endpoint)
-    return min(named or wildcard, key=lambda endpoint: endpoint.name, default=None)
+def _has(ports: Iterable[FailsafePort], protocol: int, port: int, other: Address) -> bool:
+    """Whether *port* is one of *ports*, for the far end *other*."""
+    return any(
+        each.protocol == protocol and each.port == port and (each.net is None or other in each.net)
+        for each in ports
+    )
 
 
 def _verdict(endpoint: HostEndpoint, stage: Stage, decision: Decision) -> HostVerdict:

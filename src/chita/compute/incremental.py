@@ -13,6 +13,7 @@ from typing import Any
 
 from chita.compute.endpoints import PeerEntity, peer_key, peer_of
 from chita.compute.live_endpoints import LiveEndpoints
+from chita.compute.live_hosts import LiveHosts
 from chita.compute.live_sets import LiveSets, overlay
 from chita.compute.policy import (
     cluster_networks,
@@ -28,7 +29,7 @@ from chita.model.ippool import IPPool
 from chita.model.node import Node
 from chita.model.policy import Policy, Tier
 from chita.model.service import EndpointSlice
-from chita.model.settings import Settings
+from chita.model.settings import FailsafePort, Settings
 
 
 class RulesInUse:
@@ -69,17 +70,20 @@ class RulesInUse:
 class IncrementalPolicy:
     """The PolicyState of *node*, which each `apply` brings up to date.
 
+    *server* is as in `policy_state`.
+
     Attributes:
         cluster: the folded cluster.
         state: its policy for the node.
     """
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, server: FailsafePort | None = None) -> None:
         self.cluster = ClusterState()
         self.state = PolicyState()
         self._node = node
         self._sets = LiveSets()
         self._endpoints = LiveEndpoints(self.cluster.tiers)
+        self._hosts = LiveHosts(node, server)
         self._policies = RulesInUse(self._resolve_policy, self._sets)
         self._profiles = RulesInUse(self._resolve_profile, self._sets)
         self._networks_changed = True
@@ -93,8 +97,12 @@ class IncrementalPolicy:
             self._take(type_, news)
         self._endpoints.refresh()
         names = {type_: found.get(type_, {}).keys() for type_ in (Policy, Profile)}
-        self._policies.refresh(self._endpoints.policies, names[Policy])
-        self._profiles.refresh(frozenset(self._endpoints.profiles), names[Profile])
+        self._hosts.refresh(self.cluster, found)
+        policies, profiles = self._endpoints.policies, frozenset(self._endpoints.profiles)
+        if self._hosts.state.endpoints:
+            policies, profiles = policies | self._hosts.policies, profiles | self._hosts.profiles
+        self._policies.refresh(policies, names[Policy])
+        self._profiles.refresh(profiles, names[Profile])
         # Peers after rules: then it is known by which labels they are told apart.
         for type_ in (WorkloadEndpoint, HostEndpoint, NetworkSet):
             self._take_peers(type_, found.get(type_, {}))
@@ -170,9 +178,10 @@ class IncrementalPolicy:
             vxlan_port=self.cluster.setting.vxlan_port,
             transit=transit_guard(self.cluster),
             denied_flows=self.cluster.setting.denied_flows,
+            host=self._hosts.state,
         )
         old = self.state
-        parts = ("endpoints", "policies", "profiles", "address_sets", "port_sets")
+        parts = ("endpoints", "policies", "profiles", "address_sets", "port_sets", "host")
         same = all(getattr(new, part) is getattr(old, part) for part in parts)
         rest = (
             "masquerade_sources",

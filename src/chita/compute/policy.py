@@ -13,6 +13,7 @@ from chita.compute.address_sets import (
 )
 from chita.compute.classes import ClassIndex, LabelClass, classify
 from chita.compute.endpoints import Peer, endpoint_policy, local_workloads, peers
+from chita.compute.host_endpoints import host_state, used_policies, used_profiles
 from chita.compute.rules import (
     ResolvedRules,
     Selected,
@@ -38,17 +39,25 @@ from chita.model.net import Cidr, collapse
 from chita.model.policy import Direction, Policy, ServiceRef, StagedAction
 from chita.model.selector import Selector, mentioned_keys
 from chita.model.service import EndpointSlice
+from chita.model.settings import FailsafePort
 
 
-def policy_state(cluster: ClusterState, node: str) -> PolicyState:
-    """Return all policy that *node* must hold: what its own endpoints use, nothing else."""
+def policy_state(
+    cluster: ClusterState, node: str, server: FailsafePort | None = None
+) -> PolicyState:
+    """Return all policy that *node* must hold: what its own endpoints use, nothing else.
+
+    *server* is where the node's agent finds the API, which no host endpoint may cut off.
+    """
     applied = applied_labels(cluster)
     endpoints = _endpoints(cluster, node, applied)
-    policies = {key: resolve_policy(cluster.policies[key]) for key in _used_policies(endpoints)}
+    host = host_state(cluster, node, server)
+    used = _used_policies(endpoints) | dict.fromkeys(used_policies(host))
+    policies = {key: resolve_policy(cluster.policies[key]) for key in used}
+    names = {name for endpoint in endpoints.values() for name in endpoint.profiles}
     profiles = {
         name: resolve_rules(cluster.profiles[name].ingress, cluster.profiles[name].egress)
-        for endpoint in endpoints.values()
-        for name in endpoint.profiles
+        for name in names | used_profiles(host)
         if name in cluster.profiles
     }
     sources: dict[str, SetSource] = {}
@@ -71,6 +80,7 @@ def policy_state(cluster: ClusterState, node: str) -> PolicyState:
         vxlan_port=cluster.setting.vxlan_port,
         transit=transit_guard(cluster),
         denied_flows=cluster.setting.denied_flows,
+        host=host,
     )
 
 

@@ -35,7 +35,7 @@ from chita.compute.rules import (
     ServicePorts,
     SetSource,
 )
-from chita.model.net import UDP, Address, protocol_name
+from chita.model.net import ICMP, ICMPV6, UDP, Address, protocol_name
 from chita.model.policy import Action, EntityRule, IcmpMatch, Rule
 from chita.model.selector import Selector, and_, canonical, mentioned_keys, not_
 
@@ -73,8 +73,11 @@ def why(decision: Decision) -> str:  # noqa: C901, PLR0911, PLR0912 - a case a d
             return f"node {node} always reaches its own workloads"
         case ByEndpointToHost(setting):
             return f"workloads reach their own node as endpointToHost says: {setting}"
+        case ByFailsafe(protocol) if protocol in {ICMP, ICMPV6}:
+            return f"{protocol_name(protocol)} among nodes and neighbours is closed by no policy"
         case ByFailsafe(protocol, port):
-            return f"{protocol_name(protocol)} {port} is a failsafe port: no policy closes it"
+            what = f"{protocol_name(protocol)} {port}"
+            return f"{what} is a failsafe port, or a tunnel's: no policy closes it"
         case ByForwarding():
             return "no policy for forwarded traffic (applyOnForward) decided: that allows"
         case ByTunnel(protocol):

@@ -11,7 +11,7 @@ import msgspec
 
 from chita.model.net import Address, Cidr, Family, PortRange
 from chita.model.policy import Action, HttpMatch, IcmpMatch
-from chita.model.settings import DeniedFlows, FlowLogGroups, HostAction, Period, Rate
+from chita.model.settings import DeniedFlows, FailsafePort, FlowLogGroups, HostAction, Period, Rate
 
 
 class AddressSet(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +109,47 @@ class EndpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Profile names, into PolicyState.profiles; one that is missing there denies (v3 2.8)."""
 
 
+class HostEndpointPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What applies to one interface of the node itself, stage by stage (v3 2.10).
+
+    Ingress is what comes in by the interface, egress what leaves by it.
+    """
+
+    interface: str
+    endpoint: str
+    """The host endpoint's name."""
+    untracked_ingress: tuple[TierPolicies, ...] = ()
+    """Before connection tracking (``doNotTrack``); these never end in Deny."""
+    untracked_egress: tuple[TierPolicies, ...] = ()
+    """Of the host's own packets only."""
+    pre_dnat: tuple[TierPolicies, ...] = ()
+    """Before translation of the destination (``preDNAT``); these never end in Deny."""
+    ingress: tuple[TierPolicies, ...] = ()
+    """Of what is for the host itself."""
+    egress: tuple[TierPolicies, ...] = ()
+    """Of what the host itself sends."""
+    profiles: tuple[str, ...] = ()
+    """Of the host's own traffic, after *ingress* and *egress*."""
+    forward_ingress: tuple[TierPolicies, ...] = ()
+    """Of what is forwarded (``applyOnForward``); nothing decided: allowed."""
+    forward_egress: tuple[TierPolicies, ...] = ()
+
+
+class HostState(msgspec.Struct, frozen=True, kw_only=True):
+    """Policy on the node's own interfaces; empty where no host endpoint governs any."""
+
+    endpoints: dict[str, HostEndpointPolicy] = {}
+    """By interface; that of ``*`` governs all that are not here, but loopback and workloads."""
+    failsafe_inbound: tuple[FailsafePort, ...] = ()
+    failsafe_outbound: tuple[FailsafePort, ...] = ()
+    tunnel_ports: tuple[int, ...] = ()
+    """UDP, the node's own end: what comes there authenticates itself (WireGuard)."""
+    node_ports: tuple[int, ...] = ()
+    """UDP, open to and from nodes only (VXLAN)."""
+    nodes: tuple[Cidr, ...] = ()
+    """Where nodes are: the other ends of *node_ports* and of echo, whatever policy says."""
+
+
 class TransitGuard(msgspec.Struct, frozen=True):
     """Who may send relayed packets to this node: nodes alone, by their mesh addresses."""
 
@@ -150,3 +191,4 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     transit: TransitGuard | None = None
     """None: nothing is unwrapped here."""
     denied_flows: DeniedFlows = DeniedFlows.END
+    host: HostState = HostState()

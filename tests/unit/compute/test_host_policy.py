@@ -17,18 +17,20 @@ from build import (
     namespace,
     node,
     policy,
+    pool,
     rule,
     side,
     workload,
 )
 from chita.compute.evaluate import evaluate
 from chita.compute.flow import Flow, FlowVerdict, Verdict
-from chita.compute.host_policy import governing
+from chita.compute.host_endpoints import governing
 from chita.model.cluster import Entity
 from chita.model.endpoint import Profile
 from chita.model.net import TCP, UDP, Address
 from chita.model.node import FabricNode, HostInterface
 from chita.model.policy import Policy, Rule
+from chita.model.settings import FailsafePort, Settings
 
 WEB, OTHER_WEB = "10.244.0.1", "10.244.1.1"
 HOST_1, HOST_2, OUT = "10.0.0.1", "10.0.0.2", "203.0.113.7"
@@ -74,7 +76,6 @@ def said(found: FlowVerdict, direction: str = "ingress") -> tuple[str, str, str]
     host = getattr(found, direction).host
     if host is None:
         return None
-    assert not host.enforced
     return host.stage, str(host.action), str(host.decided_by.__struct_config__.tag)
 
 
@@ -233,11 +234,100 @@ def test_trap_10_what_stays_on_the_node_is_exempt(source: str, destination: str)
     assert (None, None) == (said(found, "egress"), said(found, "ingress"))
 
 
-def test_what_is_not_enforced_does_not_change_the_verdict() -> None:
-    """The verdict says what the kernel does; the host endpoint's beside it, what would be."""
-    found = verdict(OUT, HOST_1, WILDCARD)
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [pytest.param(OUT, HOST_1, id="to"), pytest.param(OUT, WEB, id="through")],
+)
+def test_what_a_host_endpoint_denies_is_denied(source: str, destination: str) -> None:
+    """Whatever the workload behind it allows."""
+    deny = host_policy(rule(DENY), apply_on_forward=True)
+    found = verdict(source, destination, WILDCARD, deny)
 
-    assert (Verdict.ALLOW, Verdict.DENY) == (found.verdict, found.ingress.host.action)  # type: ignore[union-attr]
+    assert (Verdict.DENY, Verdict.DENY) == (found.verdict, found.ingress.action)
+    assert found.ingress.decided_by == found.ingress.host.decided_by  # type: ignore[union-attr]
+
+
+def test_workload_policy_is_asked_behind_a_host_endpoint_too() -> None:
+    """Both must allow."""
+    closed = policy("a/p", ingress=[rule(DENY)])
+
+    assert Verdict.DENY is verdict(OUT, WEB, WILDCARD, closed).verdict
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "port", "direction", "expected"),
+    [
+        pytest.param(OUT, HOST_1, 51820, "ingress", "failsafe", id="wireguard-from-anywhere"),
+        pytest.param(HOST_2, HOST_1, 4789, "ingress", "failsafe", id="vxlan-from-a-node"),
+        pytest.param(OUT, HOST_1, 4789, "ingress", "no-profile", id="vxlan-from-outside"),
+        pytest.param(HOST_1, HOST_2, 4790, "egress", "failsafe", id="relayed-to-a-node"),
+        pytest.param(HOST_1, OUT, 4790, "egress", "no-profile", id="relayed-to-outside"),
+    ],
+)
+def test_no_host_endpoint_cuts_the_tunnels(
+    source: str, destination: str, port: int, direction: str, expected: str
+) -> None:
+    """A host that is closed to them would take its pods with it."""
+    found = said(verdict(source, destination, WILDCARD, port=port, protocol=UDP), direction)
+
+    assert found is not None
+    assert expected == found[2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "port", "source", "expected"),
+    [
+        pytest.param({"failsafe_inbound": ()}, 22, OUT, "no-profile", id="none"),
+        pytest.param(
+            {"failsafe_inbound": (FailsafePort(TCP, 8022),)}, 8022, OUT, "failsafe", id="another"
+        ),
+        pytest.param(
+            {"failsafe_inbound": (FailsafePort(TCP, 22, cidrs("10.0.0.0/8")[0]),)},
+            22, HOST_2, "failsafe", id="from-its-net",
+        ),
+        pytest.param(
+            {"failsafe_inbound": (FailsafePort(TCP, 22, cidrs("10.0.0.0/8")[0]),)},
+            22, OUT, "no-profile", id="from-elsewhere",
+        ),
+    ],
+)  # fmt: skip
+def test_failsafe_ports_are_a_setting(
+    settings: dict[str, Any], port: int, source: str, expected: str
+) -> None:
+    """``failsafeInboundHostPorts``, each entry with a network if it has one."""
+    found = said(verdict(source, HOST_1, WILDCARD, Settings(**settings), port=port))
+
+    assert found is not None
+    assert expected == found[2]
+
+
+def test_untracked_policy_leaves_replies_to_failsafes_alone() -> None:
+    """Else half of a flow would go untracked; the later stages decide."""
+    deny = host_policy(rule(DENY), do_not_track=True, apply_on_forward=True)
+    flow = Flow(
+        source=Address.parse(OUT), destination=Address.parse(HOST_1), protocol=UDP,
+        source_port=53, destination_port=4000,
+    )  # fmt: skip
+
+    assert ("local", "deny", "no-profile") == said(evaluate(cluster(*BASE, WILDCARD, deny), flow))
+
+
+@pytest.mark.parametrize(
+    ("other", "more", "expected"),
+    [
+        pytest.param("here", (), None, id="tunnelled"),
+        pytest.param("here", (pool("p", "10.244.0.0/16"),), "eth0", id="routed"),
+        pytest.param("there", (pool("p", "10.244.0.0/16"),), None, id="another-location"),
+    ],
+)
+def test_a_tunnel_is_an_interface_of_its_own(
+    other: str, more: tuple[Entity, ...], expected: str | None
+) -> None:
+    """Traffic of workloads that a tunnel carries is forwarded by the tunnel's device."""
+    uplink = host_endpoint("eth0", interface="eth0")
+    found = verdict(OTHER_WEB, WEB, uplink, node("node-2", HOST_2, location=other), *more)
+
+    assert expected == (found.ingress.host and found.ingress.host.endpoint)
 
 
 def test_selector_of_a_rule_finds_hosts_by_their_expected_addresses_only() -> None:
@@ -246,5 +336,5 @@ def test_selector_of_a_rule_finds_hosts_by_their_expected_addresses_only() -> No
     known = host_endpoint("h", HOST_2, node="node-2", labels={"role": "host"})
     unknown = host_endpoint("h", node="node-2", labels={"role": "host"})
 
-    assert Verdict.ALLOW is verdict(HOST_2, WEB, only_hosts, known).verdict
-    assert Verdict.DENY is verdict(HOST_2, WEB, only_hosts, unknown).verdict
+    assert Verdict.ALLOW is verdict(HOST_2, WEB, only_hosts, known).ingress.action
+    assert Verdict.DENY is verdict(HOST_2, WEB, only_hosts, unknown).ingress.action

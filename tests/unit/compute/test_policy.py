@@ -58,7 +58,7 @@ def test_unknown_node_has_an_empty_policy() -> None:
         ),
         pytest.param(Profile(name="other", ingress=(rule(source=side("x == 'y'")),)), id="profile"),
         pytest.param(network_set("/n", "203.0.113.0/24", x="y"), id="network-set"),
-        pytest.param(host_endpoint("h", "10.0.0.9"), id="host-endpoint"),
+        pytest.param(host_endpoint("h", "10.0.0.9", node="node-2"), id="host-endpoint"),
         pytest.param(endpoint_slice("a/s", "s-1", ("10.244.0.1", 80)), id="service"),
         pytest.param(
             structs.replace(policy("/p", ingress=[rule()]), do_not_track=True), id="untracked"

@@ -24,6 +24,7 @@ from chita.dataplane.nftables.objects import (
     Compare,
     Counter,
     CtStateIn,
+    DestinationTranslated,
     Drop,
     Field,
     Goto,
@@ -31,11 +32,14 @@ from chita.dataplane.nftables.objects import (
     Limit,
     Log,
     Lookup,
+    MarkIs,
     Masquerade,
     Nflog,
+    NoTrack,
     Return,
     Rule,
     Sense,
+    SetMark,
     Statement,
     SynOnly,
     Value,
@@ -50,6 +54,10 @@ from chita.model.settings import Rate
 REGISTER = 8
 """NFT_REG32_00, the first 4-byte register."""
 _EQ, _NEQ = 0, 1
+_MARK = 3
+"""NFT_META_MARK."""
+_DST_NAT = 1 << 5
+"""IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h)."""
 _NETWORK, _TRANSPORT = 1, 2
 """Payload bases (enum nft_payload_bases)."""
 
@@ -214,10 +222,39 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912
             return [_expression("log", attribute(1, group.to_bytes(2)), text(2, prefix))]
         case Masquerade():
             return [_expression("masq")]
+        case NoTrack():
+            return [_expression("notrack")]
+        case MarkIs(bits, sense):
+            mask = struct.pack("=I", bits)
+            operator = _EQ if sense is Sense.IS else _NEQ
+            return [_load_mark(), _mask(mask), _compare(mask, operator)]
+        case SetMark(bits):
+            store = _expression("meta", number(2, _MARK), number(3, REGISTER))  # NFTA_META_SREG
+            return [_load_mark(), _add_bits(bits), store]
+        case DestinationTranslated():
+            load = _expression("ct", number(1, REGISTER), number(2, 2))  # NFT_CT_STATUS
+            mask = struct.pack("=I", _DST_NAT)
+            return [load, _mask(mask), _compare(bytes(4), _NEQ)]
         case ClampMss():
             return _clamp_mss()
         case AnonymousLookup():
             raise AssertionError("an anonymous set is encoded with its rule")
+
+
+def _load_mark() -> bytes:
+    return _expression("meta", number(1, REGISTER), number(2, _MARK))
+
+
+def _add_bits(bits: int) -> bytes:
+    """Return: keep the bits of the register that are not *bits*, then flip those on."""
+    return _expression(
+        "bitwise",
+        number(1, REGISTER),
+        number(2, REGISTER),
+        number(3, 4),
+        _value(4, struct.pack("=I", ~bits & 0xFFFFFFFF)),
+        _value(5, struct.pack("=I", bits)),
+    )
 
 
 def _clamp_mss() -> list[bytes]:

@@ -56,12 +56,12 @@ NEIGHBOUR_TYPES = (130, 131, 132, 133, 135, 136, 143)
 solicitation, neighbour solicitation and advertisement (RFC 4861): what a pod and its node need of
 each other before any policy can be asked."""
 
-_ESTABLISHED = CtStateIn(frozenset({CtState.ESTABLISHED, CtState.RELATED}))
+ESTABLISHED = CtStateIn(frozenset({CtState.ESTABLISHED, CtState.RELATED}))
 _INVALID = CtStateIn(frozenset({CtState.INVALID}))
 _FROM_ANY = Compare(Field.IIFNAME, ANY_WORKLOAD)
 _TO_ANY = Compare(Field.OIFNAME, ANY_WORKLOAD)
-_IPV4, _IPV6 = Compare(Field.NFPROTO, NFPROTO_IPV4), Compare(Field.NFPROTO, NFPROTO_IPV6)
-_ICMPV6: tuple[Statement, ...] = (_IPV6, Compare(Field.L4PROTO, ICMPV6))
+IS_IPV4, IS_IPV6 = Compare(Field.NFPROTO, NFPROTO_IPV4), Compare(Field.NFPROTO, NFPROTO_IPV6)
+IS_ICMPV6: tuple[Statement, ...] = (IS_IPV6, Compare(Field.L4PROTO, ICMPV6))
 
 
 class HostPolicy(msgspec.Struct, frozen=True):
@@ -70,12 +70,20 @@ class HostPolicy(msgspec.Struct, frozen=True):
     endpoint_to_host: HostAction = HostAction.ACCEPT
     vxlan_port: int | None = None
     denied_flows: DeniedFlows = DeniedFlows.END
+    unknown_flows: frozenset[CtState] = frozenset()
+    """States in which TCP may be of no known flow; empty: all that are not established."""
     transit: TransitGuard | None = None
 
     @classmethod
     def of(cls, state: PolicyState) -> HostPolicy:
         """Return those of *state*."""
-        return cls(state.endpoint_to_host, state.vxlan_port, state.denied_flows, state.transit)
+        endpoints = state.host.endpoints.values()
+        # What a policy keeps untracked is in the middle of a flow that nobody ended.
+        untracked = any(each.untracked_ingress for each in endpoints)
+        states = frozenset({CtState.NEW}) if untracked else frozenset[CtState]()
+        return cls(
+            state.endpoint_to_host, state.vxlan_port, state.denied_flows, states, state.transit
+        )
 
 
 def base_chains(host: HostPolicy) -> list[Chain]:
@@ -106,7 +114,8 @@ def _unfinished(host: HostPolicy, workload: Compare, words: str) -> list[Rule]:
         case DeniedFlows.KEEP:
             return []
         case DeniedFlows.END:
-            unfinished = (Compare(Field.L4PROTO, TCP), SynOnly(Sense.IS_NOT))
+            states = (CtStateIn(host.unknown_flows),) if host.unknown_flows else ()
+            unfinished = (*states, Compare(Field.L4PROTO, TCP), SynOnly(Sense.IS_NOT))
             return [Rule((workload, *unfinished, Counter(), Drop()), words)]
 
 
@@ -115,19 +124,19 @@ def _prerouting() -> Chain:
     rules = (
         Rule((Compare(Field.IIFNAME, ANY_WORKLOAD, Sense.IS_NOT), Accept())),
         Rule(
-            (*_ICMPV6, Compare(Field.ICMPV6_TYPE, ROUTER_ADVERTISEMENT), Counter(), Drop()),
+            (*IS_ICMPV6, Compare(Field.ICMPV6_TYPE, ROUTER_ADVERTISEMENT), Counter(), Drop()),
             "router advertisement from a workload",
         ),
         Rule(
             (
-                *_ICMPV6,
+                *IS_ICMPV6,
                 AnonymousLookup(Field.IP6_SADDR, (UNSPECIFIED, LINK_LOCAL)),
                 AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES),
                 Accept(),
             )
         ),
-        Rule((_IPV4, Lookup((Field.IIFNAME, Field.IP_SADDR), SOURCES[4]), Accept())),
-        Rule((_IPV6, Lookup((Field.IIFNAME, Field.IP6_SADDR), SOURCES[6]), Accept())),
+        Rule((IS_IPV4, Lookup((Field.IIFNAME, Field.IP_SADDR), SOURCES[4]), Accept())),
+        Rule((IS_IPV6, Lookup((Field.IIFNAME, Field.IP6_SADDR), SOURCES[6]), Accept())),
         Rule((Counter(), Drop()), "source is not the workload's address"),
     )
     return Chain("raw-prerouting", rules, Hook(ChainType.FILTER, "prerouting", RAW))
@@ -142,7 +151,7 @@ def _clamp_mss() -> Chain:
 def _forward_egress(host: HostPolicy) -> Chain:
     """What the source pod may send. Its accept leaves the ingress chain still to come."""
     rules = (
-        Rule((_ESTABLISHED, Accept())),
+        Rule((ESTABLISHED, Accept())),
         Rule((_FROM_ANY, _INVALID, Counter(), Drop()), "invalid from a workload"),
         *_tunnelled(host),
         *_unfinished(host, _FROM_ANY, "TCP of no known flow from a workload"),
@@ -155,7 +164,7 @@ def _forward_egress(host: HostPolicy) -> Chain:
 def _forward_ingress(host: HostPolicy) -> Chain:
     """What the destination pod may receive; after egress, at the next priority."""
     rules = (
-        Rule((_ESTABLISHED, Accept())),
+        Rule((ESTABLISHED, Accept())),
         Rule((_TO_ANY, _INVALID, Counter(), Drop()), "invalid to a workload"),
         *_unfinished(host, _TO_ANY, "TCP of no known flow to a workload"),
         Rule((VerdictLookup(Field.OIFNAME, TO_WORKLOAD),)),
@@ -168,8 +177,8 @@ def _input(host: HostPolicy) -> Chain:
     """What a pod may send to its own host: its egress policy, then the setting decides."""
     rules = [
         Rule((Compare(Field.IIFNAME, ANY_WORKLOAD, Sense.IS_NOT), Accept())),
-        Rule((*_ICMPV6, AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES), Accept())),
-        Rule((_ESTABLISHED, Accept())),
+        Rule((*IS_ICMPV6, AnonymousLookup(Field.ICMPV6_TYPE, NEIGHBOUR_TYPES), Accept())),
+        Rule((ESTABLISHED, Accept())),
         Rule((_INVALID, Counter(), Drop()), "invalid from a workload to its host"),
         *_tunnelled(host),
         *_unfinished(host, _FROM_ANY, "TCP of no known flow from a workload to its host"),

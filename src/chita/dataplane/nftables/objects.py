@@ -120,6 +120,17 @@ class SynOnly(msgspec.Struct, frozen=True, tag=True):
     sense: Sense = Sense.IS
 
 
+class MarkIs(msgspec.Struct, frozen=True, tag=True):
+    """The packet's mark has all of *bits*, or not; other bits are others' business."""
+
+    bits: int
+    sense: Sense = Sense.IS
+
+
+class DestinationTranslated(msgspec.Struct, frozen=True, tag=True):
+    """Connection tracking gives the flow another destination (IPS_DST_NAT)."""
+
+
 def netmask(bits: int, prefix: int) -> int:
     """Return an address of *bits* bits of which the first *prefix* are ones."""
     return (1 << bits) - (1 << bits - prefix)
@@ -186,6 +197,16 @@ class Nflog(msgspec.Struct, frozen=True, tag=True):
     group: int
 
 
+class SetMark(msgspec.Struct, frozen=True, tag=True):
+    """Add *bits* to the packet's mark."""
+
+    bits: int
+
+
+class NoTrack(msgspec.Struct, frozen=True, tag=True):
+    """Keep connection tracking away from the packet: it stays untracked."""
+
+
 class Masquerade(msgspec.Struct, frozen=True, tag=True):
     """Give the flow the address of the interface it leaves through."""
 
@@ -200,6 +221,8 @@ Statement = (
     | Lookup
     | CtStateIn
     | SynOnly
+    | MarkIs
+    | DestinationTranslated
     | Accept
     | Drop
     | Return
@@ -210,6 +233,8 @@ Statement = (
     | Limit
     | Log
     | Nflog
+    | SetMark
+    | NoTrack
     | Masquerade
     | ClampMss
 )

@@ -31,8 +31,10 @@ from chita.dataplane.nftables.objects import (
     Limit,
     Log,
     Nflog,
+    NoTrack,
     Return,
     Rule,
+    SetMark,
     Statement,
 )
 from chita.dataplane.nftables.sets import SetIndex
@@ -43,11 +45,33 @@ from chita.model.settings import FlowLogGroups
 
 
 class Mode(StrEnum):
-    """Whether a policy decides or is only counted (v3 staged policies)."""
+    """What a rule that matches does: decide or be counted (v3 staged policies), and how."""
 
     ENFORCED = "policy"
     STAGED = "staged"
     PROFILE = "profile"
+    UNTRACKED = "untracked"
+    """What it allows is not tracked, and no later stage of the interface is asked (doNotTrack)."""
+    PRE_DNAT = "prednat"
+    """For what it allows, no later stage of the interface is asked (preDNAT)."""
+
+    @property
+    def accept(self) -> tuple[Statement, ...]:
+        """What allows a packet."""
+        match self:
+            case Mode.UNTRACKED:
+                return NoTrack(), SetMark(ALLOWED_EARLY), Accept()
+            case Mode.PRE_DNAT:
+                return SetMark(ALLOWED_EARLY), Accept()
+            case Mode.ENFORCED | Mode.STAGED | Mode.PROFILE:
+                return (Accept(),)
+
+
+ALLOWED_EARLY = 0x01000000
+"""The bit of a packet's mark by which chains of later hooks know that an earlier one allowed it.
+
+Calico has it among the bits of 0xffff0000 too; Tailscale's are 0x00ff0000, kube-proxy's 0xc000.
+"""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -60,7 +84,7 @@ class Owner(msgspec.Struct, frozen=True):
     @property
     def chain(self) -> str:
         """The name of its chain."""
-        return names.name(f"{self.mode}-{_WAY[self.direction]}", self.key)
+        return names.name(f"{self.mode}-{WAY[self.direction]}", self.key)
 
     def rules(self, rules: PolicyRules) -> tuple[policy.Rule, ...]:
         """Return those of its direction."""
@@ -74,7 +98,7 @@ class Owner(msgspec.Struct, frozen=True):
         return names.log_prefix(template, rules.tier, kind, namespace, name)
 
 
-_WAY = {Direction.INGRESS: "in", Direction.EGRESS: "out"}
+WAY = {Direction.INGRESS: "in", Direction.EGRESS: "out"}
 
 
 class Logging(msgspec.Struct, frozen=True):
@@ -183,17 +207,18 @@ def _outcome(
         case Action.LOG:
             return Counter(), setting.logging.limit, log
         case Action.ALLOW:
-            return Counter(), *told, Accept()
+            return Counter(), *told, *owner.mode.accept
         case Action.DENY:
             return Counter(), *told, Drop()
         case Action.PASS:
             return Counter(), *told, Return()
 
 
-def tier_chain_name(tier: TierPolicies, direction: Direction) -> str:
+def tier_chain_name(tier: TierPolicies, direction: Direction, mode: Mode = Mode.ENFORCED) -> str:
     """Return the chain of all endpoints whose *tier* has this list of policies."""
-    key = "\n".join((*tier.policies, "staged", *sorted(tier.staged), tier.end))
-    return names.name(f"tier-{_WAY[direction]}-{names.digest(key)}", tier.tier)
+    stage = () if mode is Mode.ENFORCED else (mode,)
+    key = "\n".join((*tier.policies, "staged", *sorted(tier.staged), tier.end, *stage))
+    return names.name(f"tier-{WAY[direction]}-{names.digest(key)}", tier.tier)
 
 
 def tier_chains(
@@ -201,21 +226,22 @@ def tier_chains(
     direction: Direction,
     policies: dict[str, PolicyRules],
     setting: Setting,
+    mode: Mode = Mode.ENFORCED,
 ) -> list[Chain]:
     """Return the chain of a tier, and the blocks of what stands in it."""
-    name = tier_chain_name(tier, direction)
+    name = tier_chain_name(tier, direction, mode)
     body: list[Rule] = []
     blocks: list[Chain] = []
     for key in tier.policies:
-        owner = tier_owner(tier, key, direction)
+        owner = tier_owner(tier, key, direction, mode)
         found = policies.get(key)
         if found is None:
             # Fail closed: a policy that should be here may have been a Deny.
-            if owner.mode is Mode.ENFORCED:
+            if owner.mode is not Mode.STAGED:
                 body.append(Rule((Counter(), Drop()), names.comment(key, "is missing")))
             continue
         rules = owner.rules(found)
-        if owner.mode is Mode.ENFORCED and passes(rules):
+        if owner.mode is not Mode.STAGED and passes(rules):
             more, more_blocks = _rules(owner, found, name, setting)
             body += more
             blocks += more_blocks
@@ -228,20 +254,25 @@ def tier_chains(
     return [Chain(name, tuple(body)), *blocks]
 
 
-def tier_owner(tier: TierPolicies, key: str, direction: Direction) -> Owner:
-    """Return policy *key* as *tier* has it."""
-    return Owner(Mode.STAGED if key in tier.staged else Mode.ENFORCED, key, direction)
+def tier_owner(
+    tier: TierPolicies, key: str, direction: Direction, mode: Mode = Mode.ENFORCED
+) -> Owner:
+    """Return policy *key* as *tier* has it; *mode* is that of the policies that decide."""
+    return Owner(Mode.STAGED if key in tier.staged else mode, key, direction)
 
 
 def jumped_owners(
-    tiers: Iterable[TierPolicies], direction: Direction, policies: dict[str, PolicyRules]
+    tiers: Iterable[TierPolicies],
+    direction: Direction,
+    policies: dict[str, PolicyRules],
+    mode: Mode = Mode.ENFORCED,
 ) -> Iterator[Owner]:
     """Yield the policies of *tiers* that have a chain of their own, some more than once."""
     for tier in tiers:
         for key in tier.policies:
-            owner = tier_owner(tier, key, direction)
+            owner = tier_owner(tier, key, direction, mode)
             rules = owner.rules(policies[key]) if key in policies else ()
-            if rules and not (owner.mode is Mode.ENFORCED and passes(rules)):
+            if rules and not (owner.mode is not Mode.STAGED and passes(rules)):
                 yield owner
 
 
@@ -263,7 +294,7 @@ class EndpointClass(msgspec.Struct, frozen=True):
         """The name of its chain."""
         words = [tier_chain_name(tier, self.direction) for tier in self.tiers]
         key = "\n".join((*words, "profiles", *self.profiles))
-        return f"endpoint-{_WAY[self.direction]}-{names.digest(key)}"
+        return f"endpoint-{WAY[self.direction]}-{names.digest(key)}"
 
 
 def endpoint_chain(

@@ -20,6 +20,7 @@ from chita.dataplane.nftables.objects import (
     Compare,
     Counter,
     CtStateIn,
+    DestinationTranslated,
     Drop,
     Element,
     Field,
@@ -28,14 +29,17 @@ from chita.dataplane.nftables.objects import (
     Limit,
     Log,
     Lookup,
+    MarkIs,
     Masquerade,
     Nflog,
+    NoTrack,
     Return,
     Rule,
     Ruleset,
     Sense,
     Set,
     SetKind,
+    SetMark,
     Statement,
     SynOnly,
     Value,
@@ -156,6 +160,10 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901
             return f"ct state {','.join(state.name.lower() for state in sorted(states))}"
         case SynOnly(sense):
             return f"tcp flags {_sense(sense)}syn / syn,rst"
+        case MarkIs(bits, sense):
+            return f"meta mark & {bits:#010x} {sense} {bits:#010x}"
+        case SetMark(bits):
+            return f"meta mark set meta mark | {bits:#010x}"
         case VerdictLookup(field, name):
             return f"{field} vmap @{name}"
         case Jump(chain):
@@ -170,7 +178,10 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901
             return f'log prefix "{prefix}" group {group}'
         case ClampMss():
             return "tcp option maxseg size set rt mtu"
-        case Accept() | Drop() | Return() | Counter() | Masquerade():
+        case (
+            Accept() | Drop() | Return() | Counter() | Masquerade() | NoTrack()
+            | DestinationTranslated()
+        ):  # fmt: skip
             return _WORDS[type(statement)]
 
 
@@ -180,6 +191,8 @@ _WORDS: dict[type, str] = {
     Return: "return",
     Counter: "counter",
     Masquerade: "masquerade",
+    NoTrack: "notrack",
+    DestinationTranslated: "ct status dnat",
 }
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from chita.dataplane.nftables.closure import Closure
 from chita.dataplane.nftables.dispatch import Dispatch
 from chita.dataplane.nftables.host import HostPolicy, base_chains
+from chita.dataplane.nftables.host_endpoints import HostDispatch
 from chita.dataplane.nftables.nat import masquerade
-from chita.dataplane.nftables.objects import Chain, Limit, Ruleset, Set
+from chita.dataplane.nftables.objects import Chain, Limit, Ruleset, Set, VerdictMap
 from chita.dataplane.nftables.overlay import Union, changed_keys
 from chita.dataplane.nftables.policy import Logging, Setting
 from chita.dataplane.nftables.set_parts import SetParts
@@ -40,12 +41,14 @@ class RulesetBuilder:
         self._ruleset = Ruleset()
         self._parts = SetParts()
         self._dispatch = Dispatch()
+        self._hosts = HostDispatch()
         self._closure = Closure()
         self._host: HostPolicy | None = None
         self._base_chains: dict[str, Chain] = {}
         self._nat_chains: dict[str, Chain] = {}
         self._nat_sets: dict[str, Set] = {}
         self._sets: Union[Set] = Union()
+        self._maps: Union[VerdictMap] = Union()
         self._chains: Union[Chain] = Union()
 
     @property
@@ -60,18 +63,21 @@ class RulesetBuilder:
             return self._ruleset
         if last is not None and _logging(state) != _logging(last):
             # Every rule that logs is another one, and that hardly ever happens.
-            self._dispatch, self._closure, last = Dispatch(), Closure(), None
+            self._dispatch, self._hosts, self._closure = Dispatch(), HostDispatch(), Closure()
+            last = None
         self._state = state
         moved = self._parts.refresh(state.address_sets, state.port_sets)
         setting = Setting(self._parts.index, _logging(state))
         changed = [Dependency(Subject.SET, name) for name in moved]
         changed += _changed(last or PolicyState(), state)
         classes = self._dispatch.refresh(state.endpoints)
+        hosts = self._hosts.refresh(state.host)
+        come, gone = (*classes.come, *hosts.come), (*classes.gone, *hosts.gone)
 
         def build(unit: Unit) -> Built:
             return build_unit(unit, state, setting)
 
-        self._closure.refresh(classes.come, classes.gone, changed, build)
+        self._closure.refresh(come, gone, changed, build)
         self._ruleset = self._assembled(state, last)
         return self._ruleset
 
@@ -85,11 +91,14 @@ class RulesetBuilder:
             nat = masquerade(state.masquerade_sources, state.cluster_networks)
             self._nat_sets = {item.name: item for item in nat.sets}
             self._nat_chains = {chain.name: chain for chain in nat.chains}
-        sets = (self._nat_sets, self._dispatch.sets, self._closure.sets, self._parts.sets)
-        chains = (self._base_chains, self._nat_chains, self._closure.chains)
+        hosts = self._hosts
+        sets = (
+            self._nat_sets, hosts.sets, self._dispatch.sets, self._closure.sets, self._parts.sets
+        )  # fmt: skip
+        chains = (self._base_chains, self._nat_chains, hosts.chains, self._closure.chains)
         return Ruleset(
             sets=self._sets.merged(sets),
-            maps=self._dispatch.maps,
+            maps=self._maps.merged((self._dispatch.maps, hosts.maps)),
             chains=self._chains.merged(chains),
         )
 

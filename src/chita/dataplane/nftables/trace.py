@@ -23,6 +23,7 @@ from chita.dataplane.nftables.objects import (
     Counter,
     CtState,
     CtStateIn,
+    DestinationTranslated,
     Drop,
     Element,
     Field,
@@ -31,14 +32,17 @@ from chita.dataplane.nftables.objects import (
     Limit,
     Log,
     Lookup,
+    MarkIs,
     Masquerade,
     Nflog,
+    NoTrack,
     Return,
     Rule,
     Ruleset,
     Sense,
     Set,
     SetKind,
+    SetMark,
     SynOnly,
     Value,
     VerdictLookup,
@@ -48,6 +52,12 @@ from chita.model.net import ICMP, ICMPV6, TCP, Address, Cidr, PortRange
 
 MAX_DEPTH = 16
 """NFT_JUMP_STACK_SIZE (net/netfilter/nf_tables.h): the kernel refuses a deeper ruleset."""
+
+
+Condition = (
+    Compare | AnonymousLookup | Lookup | CtStateIn | SynOnly | MarkIs | DestinationTranslated
+)
+"""Statements after which a rule goes on, or not."""
 
 
 class Path(StrEnum):
@@ -82,6 +92,8 @@ class Packet(msgspec.Struct, frozen=True, kw_only=True):
     state: CtState = CtState.NEW
     syn: bool = True
     """Of TCP: it opens the connection, either way."""
+    translated: bool = False
+    """Its flow was given another destination before *destination* was read."""
 
 
 class Outcome(StrEnum):
@@ -174,6 +186,8 @@ class _Walk:
         self._read: set[Field] = set()
         self._masqueraded = False
         self._clamped = False
+        self._mark = 0
+        self._state = packet.state
 
     def result(self, outcome: Outcome) -> Trace:
         """Return what was seen."""
@@ -213,13 +227,16 @@ class _Walk:
                     pass
         return None
 
-    def _rule(  # noqa: C901 - one case a statement
+    def _rule(  # noqa: C901, PLR0912 - one case a statement
         self, chain: str, rule: Rule
     ) -> Accept | Drop | Return | Jump | Goto | None:
         """Return the rule's verdict, or None when it has none or does not match."""
         for statement in rule.statements:
             match statement:
-                case Compare() | AnonymousLookup() | Lookup() | CtStateIn() | SynOnly():
+                case (
+                    Compare() | AnonymousLookup() | Lookup() | CtStateIn() | SynOnly() | MarkIs()
+                    | DestinationTranslated()
+                ):  # fmt: skip
                     if not self._matches(statement):
                         return None
                 case VerdictLookup(field, name):
@@ -235,6 +252,10 @@ class _Walk:
                     self._logs.append(prefix)
                 case Nflog(prefix, group):
                     self._told.append(Told(group, prefix))
+                case SetMark(bits):
+                    self._mark |= bits
+                case NoTrack():
+                    self._state = CtState.UNTRACKED
                 case Masquerade():
                     self._masqueraded = True
                 case ClampMss():
@@ -246,10 +267,14 @@ class _Walk:
         self._hits.append(Hit(chain, rule))
         return None
 
-    def _matches(self, statement: Compare | AnonymousLookup | Lookup | CtStateIn | SynOnly) -> bool:
+    def _matches(self, statement: Condition) -> bool:  # noqa: PLR0911 - one case a statement
         match statement:
             case CtStateIn(states):
-                return self._packet.state in states
+                return self._state in states
+            case MarkIs(bits, sense):
+                return (self._mark & bits == bits) is (sense is Sense.IS)
+            case DestinationTranslated():
+                return self._packet.translated
             case SynOnly(sense):
                 return self._packet.protocol == TCP and self._packet.syn is (sense is Sense.IS)
             case Compare(field, value, sense):

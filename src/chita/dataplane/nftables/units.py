@@ -25,6 +25,7 @@ from chita.dataplane.nftables.policy import (
     tier_owner,
 )
 from chita.dataplane.nftables.sets import list_sets
+from chita.dataplane.nftables.stages import StageClass
 from chita.desired.policy import PolicyRules, PolicyState, Rule, TierPolicies
 from chita.model.policy import Direction
 
@@ -50,9 +51,10 @@ class TierUnit(msgspec.Struct, frozen=True):
 
     direction: Direction
     tier: TierPolicies
+    mode: Mode = Mode.ENFORCED
 
 
-Unit = EndpointClass | TierUnit | Owner
+Unit = EndpointClass | StageClass | TierUnit | Owner
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -71,6 +73,8 @@ def build_unit(unit: Unit, state: PolicyState, setting: Setting) -> Built:
     match unit:
         case EndpointClass():
             return _build_class(unit, state, setting)
+        case StageClass():
+            return _build_stage(unit)
         case TierUnit():
             return _build_tier(unit, state, setting)
         case Owner():
@@ -93,18 +97,29 @@ def _build_class(unit: EndpointClass, state: PolicyState, setting: Setting) -> B
     )
 
 
+def _build_stage(unit: StageClass) -> Built:
+    return Built(
+        chains=(unit.rendered,),
+        sets=(),
+        uses=tuple([TierUnit(unit.direction, tier, unit.mode) for tier in unit.tiers]),
+        reads=frozenset(),
+    )
+
+
 def _build_tier(unit: TierUnit, state: PolicyState, setting: Setting) -> Built:
     reads = {Dependency(Subject.POLICY, key) for key in unit.tier.policies}
     inlined: list[Rule] = []
     for key in unit.tier.policies:
-        owner = tier_owner(unit.tier, key, unit.direction)
+        owner = tier_owner(unit.tier, key, unit.direction, unit.mode)
         rules = owner.rules(state.policies[key]) if key in state.policies else ()
-        if owner.mode is Mode.ENFORCED and passes(rules):
+        if owner.mode is not Mode.STAGED and passes(rules):
             inlined += rules
     return Built(
-        chains=tuple(tier_chains(unit.tier, unit.direction, state.policies, setting)),
+        chains=tuple(tier_chains(unit.tier, unit.direction, state.policies, setting, unit.mode)),
         sets=tuple(list_sets(inlined)),
-        uses=tuple(dict.fromkeys(jumped_owners([unit.tier], unit.direction, state.policies))),
+        uses=tuple(
+            dict.fromkeys(jumped_owners([unit.tier], unit.direction, state.policies, unit.mode))
+        ),
         reads=frozenset(reads | _sets_read(inlined)),
     )
 
