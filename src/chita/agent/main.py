@@ -288,7 +288,8 @@ class Agent:
             await asyncio.sleep(CLOCK_S)
 
     async def _settle_memory(self) -> None:
-        """Tidy up once the first sync is done."""
+        """Let the first sync fill memory, then tidy up."""
+        memory.fill()
         await self._reconciler.first_sync()
         memory.settle()
 
