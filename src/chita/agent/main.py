@@ -18,7 +18,6 @@ from chita.agent.attachments import Attachments
 from chita.agent.clock import ClockWatch
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
-from chita.agent.detours import Detours
 from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
 from chita.agent.identity import api_config
@@ -36,6 +35,7 @@ from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
+from chita.agent.traffic import keep_traffic_known
 from chita.agent.turnover import keep_turned_over
 from chita.agent.way_status import history, way_statuses
 from chita.agent.whereabouts import Whereabouts
@@ -159,7 +159,7 @@ class Agent:
             resync_s=settings.resync_s,
             retry_s=settings.retry_s,
         )
-        sessions = Sessions(self._applier.wireguards, self._kernel)
+        sessions = self._sessions = Sessions(self._applier.wireguards, self._kernel)
         self._questions = Questions(settings.node, self._known, sessions)
         self._whereabouts = Whereabouts(sessions, self._known, self._reconciler.heed)
         self._prober = Prober(
@@ -167,13 +167,6 @@ class Agent:
         )
         self._cni: CniService | None = None
         self._keys = keys
-        self._detours = Detours(
-            self._record,
-            settings.run_dir,
-            self._known,
-            lambda: self._reconciler.health,
-            self._reconciler.detour,
-        )
         self._clock = ClockWatch(settings.state_dir / "clock")
 
     async def run(self) -> None:
@@ -216,6 +209,7 @@ class Agent:
             "memory": self._settle_memory(),
             "healing": keep_healed(self._monitor, reconciler, self._record),
             "prober": self._prober.run(),
+            "traffic": keep_traffic_known(self._prober, self._sessions, self._known),
             "whereabouts": self._whereabouts.run(),
             "questions": self._questions.run(),
             "reflection": keep_judged(
@@ -228,7 +222,6 @@ class Agent:
                 lambda: reconciler.health,
                 reconciler.reconsider,
             ),
-            "detours": self._detours.run(),
             "clock": self._watch_clock(),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),

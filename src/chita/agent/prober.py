@@ -20,7 +20,7 @@ from chita.compute.routes import VXLAN_DEVICE
 from chita.dataplane.probes.sockets import EchoSockets, Wrapping
 from chita.desired.node_state import NodeState
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Transit, Verdict, Way
-from chita.fabric.schedule import Egress, Target, targets
+from chita.fabric.schedule import Egress, Target, Use, targets
 from chita.fabric.survey import Survey
 from chita.fabric.timeline import Timeline
 from chita.fabric.timing import DEFAULT, Timing
@@ -67,8 +67,18 @@ class Prober:
         self._devices: dict[tuple[str, int], str] = {}
         """The WireGuard device that has a session with a node, in each epoch of the keys."""
         self.survey = Survey(timing)
+        self.busy: frozenset[str] = frozenset()
+        """Nodes with traffic, as far as somebody looks."""
+        self._followed_busy = self.busy
         self.health = UNPROBED
         self.timeline = Timeline()
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether there is too much to probe to do it as often as one would."""
+        ways = self.survey.ways.values()
+        used_s = self._timing.used_s
+        return any(it.target.use is Use.USED and it.target.every_s > used_s for it in ways)
 
     async def run(self) -> NoReturn:
         """Probe for ever, whatever happens."""
@@ -100,11 +110,12 @@ class Prober:
 
     def _follow(self, now_s: float) -> None:
         plan, last = self._plan(), self._followed
-        if plan is None or (
-            last is not None and plan.cluster is last.cluster and plan.state is last.state
-        ):
+        if plan is None:
             return
-        self._followed = plan
+        is_same = last is not None and plan.cluster is last.cluster and plan.state is last.state
+        if is_same and self.busy == self._followed_busy:
+            return
+        self._followed, self._followed_busy = plan, self.busy
         if last is not None:
             for switch in self.timeline.switch(last.state.paths, plan.state.paths, time.time()):
                 _LOG.info(
@@ -119,7 +130,9 @@ class Prober:
             for device in plan.state.wireguards.values()
             for peer in device.peers.values()
         }
-        wanted = targets(plan.cluster, self._node, plan.state.paths, timing=self._timing)
+        wanted = targets(
+            plan.cluster, self._node, plan.state.paths, timing=self._timing, busy=self.busy
+        )
         self.survey.follow(wanted, now_s)
 
     def _send(self, probe: Probe, now_s: float) -> None:
