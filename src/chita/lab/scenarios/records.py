@@ -13,13 +13,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chita.api.client import ApiClient
 from chita.api.kinds import resource_of
 from chita.convert.documents import Object
-from chita.errors import EngineError
 from chita.lab.cluster import Lab
 from chita.lab.layout import Layout
 from chita.lab.objects import create_or_replace
@@ -162,8 +162,7 @@ def _changes_ms(lab: Lab) -> list[float]:
     taken = []
     for turn in range(_CHANGES):
         number = 1 + 2 * turn
-        log = lab.processes.log(f"agent-{_HERE}")
-        before = len(_sync_times_ms(log))
+        before = lab.status(_HERE)["syncs"]
 
         async def change(number: int = number) -> None:
             async with lab.client() as client:
@@ -172,13 +171,13 @@ def _changes_ms(lab: Lab) -> list[float]:
                 await client.patch(resource_of(_FABRIC_NODE), name, body)
 
         asyncio.run(change())
-        deadline = time.monotonic() + _PATIENCE_S
-        while len(after := _sync_times_ms(log)) == before:
-            if time.monotonic() > deadline:
-                raise EngineError(f"change {turn} of a record: no sync after {_PATIENCE_S:g} s")
-            time.sleep(0.01)
-        taken.append(max(after[before:]))
+        _wait(lab, f"change {turn} of a record", partial(_has_synced_since, before))
+        taken.append(lab.status(_HERE)["last_sync_ms"])
     return taken
+
+
+def _has_synced_since(syncs: int, status: dict[str, Any]) -> bool:
+    return bool(status["syncs"] > syncs)
 
 
 def _sync_times_ms(log: Path) -> list[float]:
@@ -187,9 +186,8 @@ def _sync_times_ms(log: Path) -> list[float]:
 
 
 def _wait(lab: Lab, what: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
-    lab.wait(
-        what,
-        f"agent-{_HERE}",
-        lambda: bool(lab.status(_HERE)["in_sync"]) and is_so(lab.status(_HERE)),
-        s=_PATIENCE_S,
-    )
+    def is_ready() -> bool:
+        status = lab.status(_HERE)
+        return bool(status["in_sync"]) and is_so(status)
+
+    lab.wait(what, f"agent-{_HERE}", is_ready, s=_PATIENCE_S)
