@@ -18,6 +18,7 @@ from chita.agent.attachments import Attachments
 from chita.agent.clock import ClockWatch
 from chita.agent.cni_server import CniService, CniSettings
 from chita.agent.connections import Connections
+from chita.agent.detours import Detours
 from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
 from chita.agent.identity import api_config
@@ -167,6 +168,13 @@ class Agent:
         )
         self._cni: CniService | None = None
         self._keys = keys
+        self._detours = Detours(
+            self._record,
+            settings.run_dir,
+            self._known,
+            lambda: self._reconciler.health,
+            self._reconciler.detour,
+        )
         self._clock = ClockWatch(settings.state_dir / "clock")
 
     async def run(self) -> None:
@@ -222,6 +230,7 @@ class Agent:
                 lambda: reconciler.health,
                 reconciler.reconsider,
             ),
+            "detours": self._detours.run(),
             "clock": self._watch_clock(),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
