@@ -12,6 +12,7 @@ import pytest
 from chita.api.auth import read_kubeconfig
 from chita.api.client import ApiClient
 from chita.api.kinds import CALICO, CHITA, CORE, Resource
+from chita.controller.rotation import CHANGED_AT, keep_rotated
 from chita.ipam.allocator import Allocator
 from chita.mirror.block_store import ApiBlockStore
 from ipam_stores import request
@@ -119,3 +120,32 @@ def test_it_runs_unless_it_is_told_not_to(
 
 def named(name: str) -> dict[str, Any]:
     return {"metadata": {"name": name}}
+
+
+def test_keys_grow_old_from_the_first_node_on(server: ServerProcess) -> None:
+    """The time of the last change is kept in the API, so that a restart does not forget it."""
+
+    async def scenario() -> None:
+        async with ApiClient(read_kubeconfig(server.kubeconfig)) as client:
+            await client.create(fabric_node("node-1"))
+            task = asyncio.create_task(keep_rotated(client))
+            try:
+                await until_named(client, CHITA["FabricConfiguration"], {"default"})
+            finally:
+                task.cancel()
+            made = await client.get(CHITA["FabricConfiguration"], "default")
+            assert CHANGED_AT in made["metadata"]["annotations"]
+            assert "keyEpoch" not in made["spec"]
+
+            body = {"metadata": {"annotations": {CHANGED_AT: "2020-01-01T00:00:00+00:00"}}}
+            await client.patch(CHITA["FabricConfiguration"], "default", body)
+            task = asyncio.create_task(keep_rotated(client))
+            try:
+                async with asyncio.timeout(WAIT_S):
+                    while made["spec"].get("keyEpoch") != 1:
+                        made = await client.get(CHITA["FabricConfiguration"], "default")
+            finally:
+                task.cancel()
+            assert not made["metadata"]["annotations"][CHANGED_AT].startswith("2020")
+
+    asyncio.run(scenario())

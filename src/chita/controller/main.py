@@ -20,6 +20,7 @@ from chita.controller.ipam import IpamCollector
 from chita.controller.policies import POLICIES, keep_told
 from chita.controller.population import ApiPopulation
 from chita.controller.records import NodeRecords
+from chita.controller.rotation import keep_rotated
 from chita.errors import ChitaError
 from chita.ipam.garbage import DEFAULT_GRACE_S
 from chita.mirror.block_store import ApiBlockStore
@@ -48,6 +49,7 @@ async def control(config: ApiConfig, *, ipam_grace_s: float = DEFAULT_GRACE_S) -
             await records.scan()
             await collector.collect()
 
+        tasks.create_task(keep_rotated(client), name="key rotation")
         for resource in POLICIES:
             tasks.create_task(keep_told(client, resource), name=f"status of {resource.plural}")
         tasks.create_task(_tell_deletions(client, node_gone), name="node-deletions")

@@ -15,12 +15,13 @@ from chita.convert.fields import Field, Metadata
 from chita.errors import ConvertError
 from chita.model.ippool import Encap
 from chita.model.location import Location
-from chita.model.net import Cidr
+from chita.model.net import Cidr, parse_protocol
 from chita.model.node import Candidate, CandidateKind, FabricNode, HostInterface, Nat, TunnelEnd
 from chita.model.problem import Problem
 from chita.model.settings import (
     DeniedFlows,
     Encryption,
+    FailsafePort,
     FlowLogGroups,
     HostAction,
     Period,
@@ -231,6 +232,22 @@ def _flow_log_groups(field: Field) -> FlowLogGroups:
     )
 
 
+def _failsafes(field: Field) -> tuple[FailsafePort, ...]:
+    """Return the ports; none is a list without any (v3: the default stands for no list at all)."""
+    return tuple([_failsafe(item) for item in field.items()])
+
+
+def _failsafe(field: Field) -> FailsafePort:
+    field["protocol"].required()
+    if not field["port"].is_set:
+        raise field["port"].error("must be set")
+    return FailsafePort(
+        protocol=field["protocol"].parsed(parse_protocol),
+        port=field["port"].integer(0, low=0, high=65535),
+        net=field["net"].parsed(Cidr.parse_loose) if field["net"].is_set else None,
+    )
+
+
 _TO_HOST = _Meaning(
     "endpoint_to_host", lambda field: field.one_of(_HOST_ACTIONS), strict=HostAction.DROP
 )
@@ -242,14 +259,20 @@ _BOTH = {
     "logActionRateLimit": _Meaning("log_rate", _rate),
     "logActionRateLimitBurst": _Meaning("log_burst", _burst),
 }
-_FELIX = _BOTH | {"wireguardListeningPort": _Meaning("wireguard_port", _port)}
+_FELIX = _BOTH | {
+    "wireguardListeningPort": _Meaning("wireguard_port", _port),
+    # One that means nothing leaves upstream's: to lock an operator out is no strictness.
+    "failsafeInboundHostPorts": _Meaning("failsafe_inbound", _failsafes),
+    "failsafeOutboundHostPorts": _Meaning("failsafe_outbound", _failsafes),
+}
 _FABRIC = _BOTH | {
     "encryption": _Meaning(
         "encryption", lambda field: field.one_of(Encryption), strict=Encryption.ALL
     ),
     "wireguardPort": _Meaning("wireguard_port", _port),
-    "tcpRelayPort": _Meaning(
-        "tcp_relay_port", lambda field: field.integer(0, low=0, high=65535)
+    "tcpRelayPort": _Meaning("tcp_relay_port", lambda field: field.integer(0, low=0, high=65535)),
+    "keyRotationHours": _Meaning(
+        "key_rotation_hours", lambda field: field.integer(0, low=0, high=87_600)
     ),
     "keyEpoch": _Meaning("key_epoch", lambda field: field.integer(0, low=0, high=2**31 - 1)),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),

@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """UDP, 1 to 65535."""
     key_epoch: int = 0
     """How often all nodes are to have changed their WireGuard keys."""
+    key_rotation_hours: int = 24
+    """How often the controller raises *key_epoch*; 0: never."""
     keepalive_s: int = 25
     """WireGuard keepalive towards and from nodes behind NAT, seconds, 1 to 65535 (hybrid 2.5)."""
     tcp_relay_port: int = 443
