@@ -178,6 +178,9 @@ def _round_trip(candidate: _Candidate) -> float:
 
 
 def _words(chosen: Sequence[_Hops]) -> str:
-    names = " and ".join(it.relay.node.name for it in chosen)
-    verb = "relays" if len(chosen) == 1 else "relay"
-    return f"{names} in {chosen[0].relay.node.location} {verb}"
+    """Return who relays, and where if that is one place."""
+    nodes = [it.relay.node for it in chosen]
+    names = " and ".join(node.name for node in nodes)
+    places = {node.location for node in nodes}
+    where = f" in {places.pop()}" if len(places) == 1 else ""
+    return f"{names}{where} {'relays' if len(nodes) == 1 else 'relay'}"

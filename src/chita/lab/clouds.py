@@ -52,6 +52,7 @@ def cloud_rules(cloud: Cloud) -> Iterator[str]:
     yield "table inet chita-cloud {"
     yield from _indented(_timers(cloud))
     yield from _indented(_nat_chains(cloud))
+    yield from _indented(_input_chain())
     yield from _indented(_forward_chain(cloud))
     yield "}"
 
@@ -182,6 +183,18 @@ def _nat_chains(cloud: Cloud) -> Iterator[str]:
             match = f"meta nfproto ipv{address.family}"
             yield f'  oifname "wan0" {match} snat {word} to {address}{how}'
             yield f'  oifname "br0" iifname "br0" {match} ct status dnat snat {word} to {address}'
+    yield "}"
+
+
+def _input_chain() -> Iterator[str]:
+    """What nobody behind the router asked for is dropped, as routers do.
+
+    An answer (port unreachable) would leave a mapping behind: the node that dials the same address
+    a moment later would come from another port, and two NATs could never meet half-way.
+    """
+    yield "chain input {"
+    yield "  type filter hook input priority 0; policy accept;"
+    yield '  iifname "wan0" meta l4proto { tcp, udp } ct state new counter drop'
     yield "}"
 
 
