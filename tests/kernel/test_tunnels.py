@@ -20,7 +20,7 @@ from chita.dataplane.netlink.offload import TxChecksum, read_tx_checksum
 from chita.dataplane.netlink.routes import RouteTable
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan, vtep_mac
+from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan, vtep_mac
 from chita.dataplane.tunnels.wireguard import WireguardTunnel
 from chita.dataplane.tunnels.wireguard_go import WireguardGo
 from chita.desired.routes import OnDevice
@@ -131,6 +131,30 @@ def test_vxlan_changes_in_place_and_shrinks() -> None:
         remove_vxlan("chita-vxlan", opened)
         remove_vxlan("chita-vxlan", opened)
         assert links.get("chita-vxlan") is None
+
+
+def test_vteps_come_and_go_without_a_look_at_the_device() -> None:
+    """Only what is news is written: a forwarding entry and a neighbour of each family."""
+    with two_nodes() as (_, sockets):
+        opened = sockets[0]
+        first = vxlan(0, 4)
+        assert sync_vxlan(first, opened) == {}
+        third = Vtep(
+            node="node-2",
+            mac=vtep_mac("node-2"),
+            outer=Address.parse("192.0.2.3"),
+            inner=(Address.parse("100.64.0.3"),),
+        )
+        more = msgspec.structs.replace(first, vteps={**first.vteps, third.node: third})
+
+        before = opened.writes
+        assert change_vteps(more, first, opened) == {}
+        assert opened.writes == before + 2
+        assert sync_vxlan(more, opened) == {}
+        assert opened.writes == before + 2
+        assert change_vteps(first, more, opened) == {}
+        assert sync_vxlan(first, opened) == {}
+        assert opened.writes == before + 4
 
 
 def test_vxlan_without_ipv6() -> None:

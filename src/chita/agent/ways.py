@@ -27,7 +27,7 @@ from chita.dataplane.plan import apply, plan
 from chita.dataplane.sysctl import sync_sysctls
 from chita.dataplane.tunnels.backend import wireguard_backend
 from chita.dataplane.tunnels.transit import sync_transit
-from chita.dataplane.tunnels.vxlan import remove_vxlan, sync_vxlan
+from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan
 from chita.dataplane.tunnels.wireguard import DeviceState, WireguardTunnel
 from chita.desired.node_state import NodeState
 from chita.desired.routes import OnDevice, Route
@@ -91,9 +91,9 @@ class Ways:
         if last is None or _rules(last) != _rules(state):
             yield Part.NODE, lambda: self._sync_node(state)
         if last is None or last.vxlan != state.vxlan:
-            yield Part.VXLAN, lambda: self._put_vxlan(state)
+            yield Part.VXLAN, lambda: self._put_vxlan(state, last)
         if last is None or last.wireguards != state.wireguards:
-            yield Part.WIREGUARD, lambda: self._put_wireguards(state)
+            yield Part.WIREGUARD, lambda: self._put_wireguards(state, last)
         if last is None or last.transit != state.transit:
             yield Part.TRANSIT, lambda: self._put_transit(state)
         if last is None or last.nexthops != state.nexthops:
@@ -126,8 +126,13 @@ class Ways:
         sync_sysctls(NODE_SYSCTLS, namespace=self._socket.namespace)
         return by_text(sync_rules(_rules(state), Rules(self._socket)))
 
-    def _put_vxlan(self, state: NodeState) -> Refused:
-        return sync_vxlan(state.vxlan, self._socket) if state.vxlan is not None else {}
+    def _put_vxlan(self, state: NodeState, last: NodeState | None) -> Refused:
+        desired, known = state.vxlan, last.vxlan if last is not None else None
+        if desired is None:
+            return {}
+        if known is not None and msgspec.structs.replace(known, vteps=desired.vteps) == desired:
+            return change_vteps(desired, known, self._socket)
+        return sync_vxlan(desired, self._socket)
 
     def _remove_vxlan(self, device: str) -> Refused:
         remove_vxlan(device, self._socket)
@@ -138,15 +143,18 @@ class Ways:
             sync_transit(state.transit, self._socket)
         return {}
 
-    def _put_wireguards(self, state: NodeState) -> Refused:
+    def _put_wireguards(self, state: NodeState, last: NodeState | None) -> Refused:
         refused: Refused = {}
-        for desired in state.wireguards.values():
-            refused |= self._put_wireguard(desired)
+        for device, desired in state.wireguards.items():
+            known = last.wireguards.get(device) if last is not None else None
+            refused |= self._put_wireguard(desired, known)
         return refused
 
-    def _put_wireguard(self, desired: Wireguard) -> Refused:
+    def _put_wireguard(self, desired: Wireguard, known: Wireguard | None) -> Refused:
         tunnel = self._tunnels.get(desired.device) or self._tunnel(desired.device)
         self._tunnels[desired.device] = tunnel
+        if known is not None and msgspec.structs.replace(known, peers=desired.peers) == desired:
+            return tunnel.change_peers(desired.peers, known.peers)
         return tunnel.sync(desired, self._private_key(desired.epoch), now_s=time.time())
 
     def _remove_wireguards(self, state: NodeState) -> Refused:

@@ -8,7 +8,7 @@ inside whatever family the outer address has.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from chita.dataplane.netlink.links import InterfaceAddress, Link, Links, VxlanParameters
@@ -48,13 +48,42 @@ def sync_vxlan(
     with suppress(UnsupportedError):  # a device that leaves no choice
         put_tx_checksum(desired.device, tx_checksum, namespace=socket.namespace)
     refused = sync_addresses(desired.addresses, links, link.index)
-    vteps = desired.vteps.values()
     # Forwarding first: a neighbour whose frames go nowhere would drop what it attracts.
-    outer = {it.mac: it.outer for it in vteps if it.outer.family == desired.local.family}
-    entries = sync(outer, ForwardingEntries(socket, link.index))
-    inner = {address: it.mac for it in vteps for address in it.inner}
-    neighbours = sync(inner, Neighbours(socket, link.index))
-    refused |= {f"forwarding entry {mac}": error for mac, error in entries.items()}
+    entries = sync(_outer(desired), ForwardingEntries(socket, link.index))
+    neighbours = sync(_inner(desired), Neighbours(socket, link.index))
+    return refused | _by_text(entries, neighbours)
+
+
+def change_vteps(desired: Vxlan, known: Vxlan, socket: NetlinkSocket) -> dict[str, KernelError]:
+    """Make the entries *desired* on a device that was made *known*, and is otherwise the same.
+
+    Nothing is read: what others did stays until the next `sync_vxlan`.
+
+    Raises:
+        NotFoundError: the device is gone.
+    """
+    index = Links(socket).index(desired.device)
+    forwarding, permanent = ForwardingEntries(socket, index), Neighbours(socket, index)
+    changes = plan(_outer(desired), _outer(known))
+    entries = apply(changes, forwarding.put, forwarding.remove)
+    attracted = plan(_inner(desired), _inner(known))
+    return _by_text(entries, apply(attracted, permanent.put, permanent.remove))
+
+
+def _outer(desired: Vxlan) -> dict[str, Address]:
+    """Return where frames for each MAC go; the device's outer packets have one family."""
+    vteps = desired.vteps.values()
+    return {it.mac: it.outer for it in vteps if it.outer.family == desired.local.family}
+
+
+def _inner(desired: Vxlan) -> dict[Address, str]:
+    return {address: it.mac for it in desired.vteps.values() for address in it.inner}
+
+
+def _by_text(
+    entries: Mapping[str, KernelError], neighbours: Mapping[Address, KernelError]
+) -> dict[str, KernelError]:
+    refused = {f"forwarding entry {mac}": error for mac, error in entries.items()}
     return refused | {f"neighbour {it}": error for it, error in neighbours.items()}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chita.dataplane.plan import apply
 from chita.dataplane.tunnels.fake import FakeWireguard
-from chita.dataplane.tunnels.wireguard import PeerChange, PeerState, peer_changes
+from chita.dataplane.tunnels.wireguard import PeerChange, PeerState, peer_changes, peer_news
 from chita.desired.tunnels import Endpoint, WireguardPeer
 from chita.model.net import Address, Cidr
 
@@ -142,3 +142,31 @@ def test_a_roamed_session_is_left_alone_until_it_dies() -> None:
     assert not peer_changes(desired, device.read().peers, known, now_s=NOW_S + 179)
     dead = peer_changes(desired, device.read().peers, known, now_s=NOW_S + 180)
     assert dead.put == {KEY: PeerChange(public_key=KEY, endpoint=HOME)}
+
+
+@pytest.mark.parametrize(
+    ("desired", "expected"),
+    [
+        pytest.param({KEY: PEER}, {}, id="as-before"),
+        pytest.param(
+            {KEY: msgspec.structs.replace(PEER, endpoint=OTHER)},
+            {KEY: PeerChange(public_key=KEY, endpoint=OTHER)},
+            id="dialled-elsewhere",
+        ),
+        pytest.param(
+            {KEY: msgspec.structs.replace(PEER, allowed=frozenset(), keepalive_s=0)},
+            {KEY: PeerChange(public_key=KEY, allowed=frozenset(), keepalive_s=0)},
+            id="nothing-lives-there-any-more",
+        ),
+        pytest.param(
+            {KEY: PEER, "other": msgspec.structs.replace(PEER, public_key="other")},
+            {"other": PeerChange(public_key="other", endpoint=HOME, allowed=NETS, keepalive_s=25)},
+            id="a-new-one",
+        ),
+    ],
+)
+def test_news_of_peers(desired: dict[str, WireguardPeer], expected: dict[str, PeerChange]) -> None:
+    """Against what was asked for last, without a look at the device."""
+    assert expected == peer_news(desired, {KEY: PEER}).put
+    assert () == peer_news(desired, {KEY: PEER}).remove
+    assert (KEY,) == peer_news({}, {KEY: PEER}).remove
