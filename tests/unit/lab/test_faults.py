@@ -1,0 +1,42 @@
+"""What faults make of a cloud, as values; what they do on the wire is in tests/kernel."""
+
+from __future__ import annotations
+
+from chita.lab.faults import LinkDown, NatRestarted, NatSwitched
+from chita.lab.faults_underlay import altered
+from chita.lab.topology import topology
+from chita.lab.underlay import NatKind
+from lab_worlds import node, underlay, world
+
+CLOUD = topology(
+    world(
+        underlay("net", provider="aws", publicCIDR="198.18.1.0/24"),
+        node("one", "aws", public=["198.18.1.202"]),
+        node("two", "aws"),
+    )
+).cloud("net")
+
+
+def test_other_faults_alter_nothing() -> None:
+    faults = [LinkDown("one"), NatRestarted("other"), NatSwitched(cloud="other", kind=NatKind.NONE)]
+
+    assert CLOUD == altered(CLOUD, faults)
+
+
+def test_a_restarted_nat_takes_no_nodes_address() -> None:
+    """198.18.1.202 would be the first; it is a node's."""
+    turns = [altered(CLOUD, [NatRestarted("net", turn)]).wan_addresses[0] for turn in (1, 2)]
+
+    assert ["198.18.1.1", "198.18.1.203", "198.18.1.204"] == [
+        str(address) for address in (CLOUD.wan_addresses[0], *turns)
+    ]
+
+
+def test_both_at_once() -> None:
+    """Faults of one router add up: mending one leaves the other."""
+    switched = NatSwitched(cloud="net", kind=NatKind.ENDPOINT_INDEPENDENT, udp_idle_seconds=7)
+    changed = altered(CLOUD, [NatRestarted("net"), switched])
+
+    assert NatKind.ENDPOINT_INDEPENDENT is changed.nat.kind
+    assert (7, 7) == (changed.nat.udp_idle_seconds, changed.nat.udp_stream_seconds)
+    assert CLOUD.wan_addresses != changed.wan_addresses
