@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping
 
 from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
 from chita.compute.routes import VXLAN_DEVICE, Networks
-from chita.desired.paths import Path, PathKind, Rung, RungState, Session
+from chita.desired.paths import Path, PathKind, Rung, RungState
 from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.epochs import in_epoch
-from chita.model.net import Cidr
 from chita.model.node import FabricNode
 
 TRANSIT_PORT = 4790
@@ -82,11 +81,17 @@ def node_wireguards(
         if rung is None or there is None:
             continue
         mtu_bytes = max(mtu_bytes, rung.mtu_bytes)
+        keepalive_s = cluster.setting.keepalive_s if _is_translated(here, there, rung) else 0
         for session in path.sessions:
             end = in_epoch(there, session.epoch)
             if end.wireguard_key:
-                peer = _peer(cluster, here, end, session, networks.get(name, ()))
-                peers[session.epoch][peer.public_key] = peer
+                peers[session.epoch][end.wireguard_key] = WireguardPeer(
+                    node=name,
+                    public_key=end.wireguard_key,
+                    endpoint=session.dial,
+                    allowed=frozenset(networks.get(name, ())),
+                    keepalive_s=keepalive_s,
+                )
     devices = [
         Wireguard(
             device=wireguard_device(epoch),
@@ -117,19 +122,13 @@ def open_rung(path: Path, kinds: Collection[PathKind]) -> Rung | None:
     return min(found, key=lambda it: _PREFERENCE[it.state], default=None)
 
 
-def _peer(
-    cluster: ClusterState,
-    here: FabricNode,
-    there: FabricNode,
-    session: Session,
-    networks: Collection[Cidr],
-) -> WireguardPeer:
-    # A keepalive is one-way: with a NAT at either end, both ends send (hybrid reference 2.5).
-    translated = not (here.endpoints and there.endpoints) and here.location != there.location
-    return WireguardPeer(
-        node=there.name,
-        public_key=there.wireguard_key,
-        endpoint=session.dial,
-        allowed=frozenset(networks),
-        keepalive_s=cluster.setting.keepalive_s if translated else 0,
+def _is_translated(here: FabricNode, there: FabricNode, rung: Rung) -> bool:
+    """Whether a NAT is between the two that must not forget them.
+
+    A keepalive is one-way: with a NAT at either end, both ends send (hybrid reference 2.5). So do
+    two that are said to be in one location when only the internet leads from one to the other.
+    """
+    is_apart = here.location != there.location or (
+        rung.state is RungState.USED and rung.kind is not PathKind.PRIVATE
     )
+    return is_apart and not (here.endpoints and there.endpoints)

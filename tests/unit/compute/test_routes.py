@@ -21,6 +21,7 @@ from chita.compute.tunnels import node_vxlan, node_wireguards
 from chita.desired.nexthops import HopGroup, TransitHop
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.desired.tunnels import wireguard_device
+from chita.fabric.health import Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
@@ -177,6 +178,32 @@ def test_wireguard_peer_behind_nat_is_not_dialled_and_kept_alive() -> None:
 
     peer = device.peers[KEYS["c2"]]
     assert (None, 25) == (peer.endpoint, peer.keepalive_s)
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [
+        pytest.param(Verdict.UP, 0, id="private-network"),
+        pytest.param(Verdict.DOWN, 25, id="over-the-internet"),
+    ],
+)
+def test_neighbours_that_meet_over_the_internet_keep_the_nat_open(
+    local: Verdict, expected: int
+) -> None:
+    """A label may be wrong; a relay or tunnel through the NAT carries them all the same."""
+    at = Address.parse("192.0.2.11")
+    health = Health(
+        {
+            Local("a1"): WayHealth(verdict=local),
+            Direct("a1"): WayHealth(verdict=Verdict.UP, outer=at),
+        }
+    )
+    cluster = hybrid(GATEWAY, BEHIND)
+    (device,) = node_wireguards(
+        cluster, "a2", paths(cluster, "a2", health), node_networks(cluster)
+    ).values()
+
+    assert expected == device.peers[KEYS["a1"]].keepalive_s
 
 
 def test_vxlan_reaches_only_the_own_location() -> None:
