@@ -162,14 +162,15 @@ def _to_node(
 
 def sizes(target: Target) -> tuple[int, ...]:
     """Return the packet sizes worth trying over *target*, ascending."""
+    if target.via is not None:
+        return transit_sizes({*bare_sizes(), *vxlan_sizes(), *wireguard_sizes()})
     match target.egress:
         case Egress.NETWORK:
-            hop = bare_sizes()
+            return bare_sizes()
         case Egress.VXLAN:
-            hop = vxlan_sizes()
+            return vxlan_sizes()
         case Egress.WIREGUARD:
-            hop = wireguard_sizes()
-    return hop if target.via is None else transit_sizes(hop)
+            return wireguard_sizes()
 
 
 def _first(held: Iterable[Rung], kinds: tuple[PathKind, ...]) -> Rung | None:

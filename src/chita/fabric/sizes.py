@@ -47,9 +47,9 @@ def wireguard_sizes() -> tuple[int, ...]:
     )
 
 
-def transit_sizes(hop: Iterable[int]) -> tuple[int, ...]:
-    """Return the sizes to try through a relay, ascending; *hop* are those of the way to it."""
-    return tuple(size - TRANSIT_OVERHEAD[4] for size in hop)
+def transit_sizes(hops: Iterable[int]) -> tuple[int, ...]:
+    """Return the sizes to try through a relay, ascending; *hops* are those of both its hops."""
+    return tuple(sorted(size - TRANSIT_OVERHEAD[4] for size in hops))
 
 
 def _ascending(sizes: Iterable[int]) -> tuple[int, ...]:
@@ -144,10 +144,10 @@ class SizeSearch:
             return self._finish(now_s)
         if size_bytes != self.size_bytes:
             return False
+        self._lost += 1
         if not small_pass:
             self.due_s = now_s + self._timing.confirm_s
             return False
-        self._lost += 1
         self.due_s = now_s
         if self._lost >= self._timing.size_losses:
             self._start(self._up_to(size_bytes), now_s, is_raising=False)

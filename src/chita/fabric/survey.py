@@ -18,6 +18,8 @@ from chita.model.net import Address
 
 _BURST_S = 0.2
 """How much of the budget may be spent at once, seconds of it."""
+_BURST_REBATE = 0.75
+"""Full-size probes cost a quarter of their number."""
 _REORDER_S = 5.0
 """How often the order of relays is looked at."""
 
@@ -122,6 +124,8 @@ class Survey:
                 wanted = watched.size.due(now_s, every_s=watched.target.size_every_s)
                 end = watched.next_end(now_s)
                 probes += [self._sent(watched, now_s, size, end) for size in wanted]
+                # A burst is rare, and what it holds up are the probes that watch over life.
+                self._allowance += len(wanted) * _BURST_REBATE
                 self._plan_size(way, watched.size.due_s)
             # Else it is planned anew once the way is up.
         return probes
@@ -155,6 +159,7 @@ class Survey:
             return
         size_bytes = sent.probe.size_bytes
         if size_bytes:
+            watched.large_lost_s = None
             if watched.size.answer(size_bytes, now_s):
                 self._changed.add(way)
             self._plan_size(way, watched.size.due_s)
@@ -235,7 +240,9 @@ class Survey:
 
     def _lose_size(self, sent: Sent, watched: Watched, now_s: float) -> None:
         way = watched.target.way
-        small_pass = watched.heard_s > sent.sent_s and not watched.trial.lost_in_row
+        if watched.large_lost_s is None:
+            watched.large_lost_s = sent.sent_s
+        small_pass = watched.heard_s > watched.large_lost_s and not watched.trial.lost_in_row
         if watched.size.lose(sent.probe.size_bytes, now_s, small_pass=small_pass):
             self._changed.add(way)
         self._plan_size(way, watched.size.due_s)

@@ -41,8 +41,8 @@ class Watched:
     """One way: what it is, and all that is known of it."""
 
     __slots__ = (
-        "due_s", "heard_s", "rtt_s", "samples", "size", "suspects", "target", "trial",
-        "turn",
+        "due_s", "heard_s", "large_lost_s", "rtt_s", "samples", "size", "suspects", "target",
+        "trial", "turn",
     )  # fmt: skip
 
     def __init__(self, target: Target, now_s: float, timing: Timing) -> None:
@@ -53,6 +53,8 @@ class Watched:
         self.due_s = now_s
         self.heard_s = -math.inf
         """When a small probe was answered last."""
+        self.large_lost_s: float | None = None
+        """When the first full-size probe was sent that was lost, and none answered since."""
         self.rtt_s: float | None = None
         """The median that was told of last."""
         self.turn = zlib.crc32(repr(target.way).encode())
