@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from chita.errors import EngineError
 from chita.lab.faults import ClockBack, WrongLocation
 from chita.lab.probe import Allowed, Expectation, Flow, run_flows
@@ -89,10 +87,10 @@ def _reports(bench: Bench) -> list[str]:
     """Return what agents say is wrong that names the node and the location it claims."""
     found = []
     for node in bench.nodes:
-        for what, why in bench.status(node)["problems"].items():
-            text = json.dumps(why)
-            if CLAIMED in text and (NODE in text or NODE in what):
-                found.append(f"{node} says of {what}: {why}")
+        for problem in bench.status(node)["fabric_problems"]:
+            text = f"{problem['about']}: {problem['message']}; {problem['mend']}"
+            if CLAIMED in text and NODE in text:
+                found.append(f"{node} says: {text}")
     return found
 
 
