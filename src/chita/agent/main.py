@@ -23,6 +23,7 @@ from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
 from chita.agent.identity import api_config
 from chita.agent.key_ring import KeyRing
+from chita.agent.lifeline import server_port
 from chita.agent.metrics import families
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
@@ -159,6 +160,7 @@ class Agent:
             kernel=self._kernel,
             resync_s=settings.resync_s,
             retry_s=settings.retry_s,
+            server=server_port(client.config.server),
         )
         sessions = self._sessions = Sessions(self._applier.wireguards, self._kernel)
         self._questions = Questions(settings.node, self._known, sessions)

@@ -16,17 +16,17 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
+from chita.agent.decision import Decision
 from chita.api.watch import Batch
 from chita.compute.incremental import IncrementalPolicy
-from chita.compute.node import desired_node_state
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
 from chita.fabric.health import UNPROBED, Health
-from chita.fabric.path import paths
 from chita.mirror.view import ClusterView
 from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, fold, news
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.node import FabricNode
+from chita.model.settings import FailsafePort
 from chita.telemetry.log import logger
 
 QUEUE_LENGTH = 10_000
@@ -92,7 +92,9 @@ class Reconciler:
         kernel: Executor,
         resync_s: float,
         retry_s: float,
+        server: FailsafePort | None = None,
     ) -> None:
+        """Take where the API *server* is: None, if nothing could cut it off."""
         self._view = view
         self._applier = applier
         self._record = record
@@ -100,7 +102,9 @@ class Reconciler:
         self._kernel = kernel
         self._resync_s = resync_s
         self._retry_s = retry_s
-        self._policy = IncrementalPolicy(node)
+        self._server = server
+        self._policy = IncrementalPolicy(node, server)
+        self._decision = Decision(node)
         self._wake = asyncio.Event()
         self._applied = asyncio.Condition()
         self._pending: list[Change] = []
@@ -258,9 +262,8 @@ class Reconciler:
         policy = self._policy.apply([Put(self._record(self._policy.cluster))])
         self.cluster = self._policy.cluster
         health = self.health
-        reached = paths(self.cluster, self.node, health)
+        state = self._decision.of(self.cluster, health, policy)
         self._decided_on = health
-        state = desired_node_state(self.cluster, self.node, reached, policy)
         loop = asyncio.get_running_loop()
         applied = await loop.run_in_executor(
             self._kernel, lambda: self._applier.apply(state, reread=reread)
@@ -275,6 +278,6 @@ class Reconciler:
             for collection in COLLECTIONS.values()
             for entity in getattr(cluster, collection).values()
         ]
-        self._policy = IncrementalPolicy(self.node)
+        self._policy = IncrementalPolicy(self.node, self._server)
         self._pending = everything + self._pending
         self._reread = True

@@ -15,18 +15,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from msgspec import structs
 
 from chita.compute.tiers import place, tier_policies
+from chita.compute.tunnels import TRANSIT_PORT
 from chita.desired.policy import HostEndpointPolicy, HostState, TierPolicies
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import HostEndpoint, interface_name
 from chita.model.labels import inherit
-from chita.model.net import Address, Cidr, collapse
+from chita.model.net import TCP, Address, Cidr, collapse
 from chita.model.policy import Action, Direction, Policy, Tier
 from chita.model.selector import matches
 from chita.model.settings import FailsafePort
 
 ALL_INTERFACES = "*"
-RELAY_PORT = 4790
-"""UDP: VXLAN-GPE, in which relayed packets travel (docs/adr/0015-transit-overlay.md)."""
 _WORKLOAD_PREFIX = interface_name("", "")[:4]
 
 
@@ -61,13 +60,13 @@ def assembled(  # noqa: PLR0913, PLR0917 - what the two derivations have in hand
     }
     if not endpoints:
         return HostState()
-    setting = cluster.setting
+    own_way = () if server is None else (server,)
     return HostState(
         endpoints=endpoints,
-        failsafe_inbound=setting.failsafe_inbound,
-        failsafe_outbound=(*setting.failsafe_outbound, *((server,) if server else ())),
+        failsafe_inbound=open_ports(cluster, node, Direction.INGRESS),
+        failsafe_outbound=(*open_ports(cluster, node, Direction.EGRESS), *own_way),
         tunnel_ports=tunnel_ports(cluster, node),
-        node_ports=(setting.vxlan_port, RELAY_PORT),
+        node_ports=(cluster.setting.vxlan_port, TRANSIT_PORT),
         nodes=nodes,
     )
 
@@ -180,11 +179,32 @@ def used_profiles(state: HostState) -> frozenset[str]:
     return frozenset([name for each in state.endpoints.values() for name in each.profiles])
 
 
+def open_ports(cluster: ClusterState, node: str, direction: Direction) -> tuple[FailsafePort, ...]:
+    """Return the ports of *node* that no policy closes: failsafes, and gateways' TLS streams.
+
+    The latter carry WireGuard where no UDP passes (docs/adr/0016-udp-over-tcp.md).
+    """
+    if direction is Direction.INGRESS:
+        record = cluster.fabric_nodes.get(node)
+        own = record.tcp_relay_port if record is not None else 0
+        return (*cluster.setting.failsafe_inbound, *([FailsafePort(TCP, own)] if own else []))
+    streams = [
+        FailsafePort(TCP, each.tcp_relay_port, Cidr.of(address))
+        for _, each in sorted(cluster.fabric_nodes.items())
+        for address in each.endpoints
+        if each.tcp_relay_port and each.name != node
+    ]
+    return (*cluster.setting.failsafe_outbound, *streams)
+
+
 def tunnel_ports(cluster: ClusterState, node: str) -> tuple[int, ...]:
     """Return the UDP ports at which *node*'s WireGuard devices listen; behind a NAT its own."""
+    ports = {cluster.setting.wireguard_port}
     record = cluster.fabric_nodes.get(node)
-    own = {record.wireguard_port} if record is not None and record.wireguard_port else set()
-    return tuple(sorted(own | {cluster.setting.wireguard_port}))
+    if record is not None:
+        previous = record.wireguard_previous
+        ports |= {record.wireguard_port, previous.port if previous is not None else 0}
+    return tuple(sorted(ports - {0}))
 
 
 def fabric_networks(cluster: ClusterState) -> tuple[Cidr, ...]:

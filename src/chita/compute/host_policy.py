@@ -19,14 +19,10 @@ import msgspec
 
 from chita.compute.chain import Chain, verdict_of
 from chita.compute.flow import ByFailsafe, ByForwarding, Decision, HostVerdict
-from chita.compute.host_endpoints import (
-    RELAY_PORT,
-    fabric_networks,
-    governing,
-    tunnel_ports,
-)
+from chita.compute.host_endpoints import fabric_networks, governing, open_ports, tunnel_ports
 from chita.compute.matching import Packet
 from chita.compute.subject import Stage, Subjects
+from chita.compute.tunnels import TRANSIT_PORT
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import HostEndpoint
 from chita.model.ippool import Encap
@@ -54,6 +50,7 @@ class HostPolicy:
         self._subjects = subjects
         self._chain = chain
         self._nodes = fabric_networks(cluster) if cluster.host_endpoints else ()
+        self._open: dict[tuple[str, Direction], tuple[FailsafePort, ...]] = {}
         self._of_node: dict[str, list[HostEndpoint]] = {}
         for endpoint in cluster.host_endpoints.values():
             self._of_node.setdefault(endpoint.node, []).append(endpoint)
@@ -116,7 +113,7 @@ class HostPolicy:
         if self._is_open(endpoint.node, direction, other, packet):
             return None
         stages: list[Stage] = []
-        if not self._is_reply(direction, other, packet):
+        if not self._is_reply(endpoint.node, direction, other, packet):
             stages.append(Stage.UNTRACKED)
         if direction is Direction.INGRESS:
             stages.append(Stage.PRE_DNAT)
@@ -130,7 +127,7 @@ class HostPolicy:
     def _is_open(self, node: str, direction: Direction, other: Address, packet: Packet) -> bool:
         """Whether no policy of *node* closes *packet*: *other* is its far end's address."""
         port = packet.destination.port
-        if _has(self._failsafe(direction), packet.protocol, port, other):
+        if _has(self._open_ports(node, direction), packet.protocol, port, other):
             return True
         if (packet.protocol, packet.icmp_type) in _NEIGHBOURS or self._is_echo(other, packet):
             return True
@@ -139,15 +136,15 @@ class HostPolicy:
             return False
         if own_end.port in tunnel_ports(self._cluster, node):
             return True
-        return port in {self._cluster.setting.vxlan_port, RELAY_PORT} and self._is_of_node(other)
+        return port in {self._cluster.setting.vxlan_port, TRANSIT_PORT} and self._is_of_node(other)
 
-    def _is_reply(self, direction: Direction, other: Address, packet: Packet) -> bool:
+    def _is_reply(self, node: str, direction: Direction, other: Address, packet: Packet) -> bool:
         """Whether *packet* may be a reply to one that a failsafe of the other direction let go.
 
         Untracked policies must not see it: half of the flow would go untracked.
         """
-        failsafe = self._failsafe(_OTHER[direction])
-        return _has(failsafe, packet.protocol, packet.source.port, other)
+        ports = self._open_ports(node, _OTHER[direction])
+        return _has(ports, packet.protocol, packet.source.port, other)
 
     def _is_echo(self, other: Address, packet: Packet) -> bool:
         return (packet.protocol, packet.icmp_type) in _ECHO and self._is_of_node(other)
@@ -155,11 +152,11 @@ class HostPolicy:
     def _is_of_node(self, address: Address) -> bool:
         return any(address in net for net in self._nodes)
 
-    def _failsafe(self, direction: Direction) -> tuple[FailsafePort, ...]:
-        setting = self._cluster.setting
-        if direction is Direction.INGRESS:
-            return setting.failsafe_inbound
-        return setting.failsafe_outbound
+    def _open_ports(self, node: str, direction: Direction) -> tuple[FailsafePort, ...]:
+        key = node, direction
+        if key not in self._open:
+            self._open[key] = open_ports(self._cluster, node, direction)
+        return self._open[key]
 
     def _is_tunnelled(self, node: str, peer: str) -> bool:
         """Whether workloads of *node* and *peer* reach each other through a tunnel of theirs."""
