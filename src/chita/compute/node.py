@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from chita.compute.nexthops import NO_HOPS, node_hops
 from chita.compute.policy import policy_state
 from chita.compute.routes import endpoint_routes, node_networks, node_routes
@@ -13,6 +15,9 @@ from chita.desired.node_state import NodeState
 from chita.desired.paths import Path
 from chita.desired.policy import PolicyState
 from chita.model.cluster import ClusterState
+
+WAYS_DEPEND_ON = ("nodes", "fabric_nodes", "locations", "pools", "blocks", "settings")
+"""Collections of a ClusterState that `node_ways` reads, beside paths, which read no others."""
 
 
 def desired_node_state(
@@ -26,8 +31,17 @@ def desired_node_state(
     *paths* come from ``chita.fabric.path``; *policy* is what an IncrementalPolicy kept, or None to
     compute it from scratch.
     """
-    if policy is None:
-        policy = policy_state(cluster, local)
+    return under_policy(
+        node_ways(cluster, local, paths),
+        policy if policy is not None else policy_state(cluster, local),
+    )
+
+
+def node_ways(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> NodeState:
+    """Return what *local* should hold for traffic with other nodes, without policy and pods.
+
+    It depends on nodes, records, locations, pools, blocks and settings: see `WAYS_DEPEND_ON`.
+    """
     networks = node_networks(cluster)
     vxlan = node_vxlan(cluster, local, paths)
     wireguards = node_wireguards(cluster, local, paths, networks)
@@ -35,9 +49,7 @@ def desired_node_state(
     hops = node_hops(cluster, local, paths) if transit is not None else NO_HOPS
     return NodeState(
         node=local,
-        policy=policy,
-        routes=node_routes(cluster, local, paths, networks, hops)
-        | endpoint_routes(policy.endpoints),
+        routes=node_routes(cluster, local, paths, networks, hops),
         nexthops=hops.nexthops,
         tables=node_tables(
             cluster,
@@ -54,3 +66,9 @@ def desired_node_state(
         transit=transit,
         paths=dict(paths),
     )
+
+
+def under_policy(ways: NodeState, policy: PolicyState) -> NodeState:
+    """Return *ways* with *policy* and the routes to the pods that it is for."""
+    routes = ways.routes | endpoint_routes(policy.endpoints)
+    return msgspec.structs.replace(ways, policy=policy, routes=routes)
