@@ -1,10 +1,12 @@
 """Which nftables sets hold the networks of one selector.
 
 A look-up in an interval set of 20,000 networks costs a packet 0.35 us and each commit to it 4 ms;
-in a hash set it is 0.03 us and no more than for an address. So networks of a length of which there
+in a hash set it is 0.04 us and no more than for an address. So networks of a length of which there
 are many stand in a hash set by their first address, where the packet's address is looked up by as
 many leading bits; networks of all other lengths share one interval set per family. Since the
 networks of a selector do not overlap, an address is in one of them at most.
+
+benchmarks/first_packet.py measures it: with seven lengths it is still no worse than intervals.
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ import msgspec
 from chita.model.net import Cidr, Family
 
 MANY = 64
-"""Networks of one length; fewer are found as fast among intervals, and need no set more.
-
-It bounds also what a change that crosses it costs: as many elements move.
-"""
+"""Networks of one length; fewer are found as fast among intervals, and need no set more."""
+SHARE = 8
+"""A length must have this part of its family's networks: more look-ups would cost more than one."""
 
 
 class Part(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -67,7 +68,14 @@ class NetworkParts:
         return sorted(there, key=lambda part: (not part.prefix, part))
 
     def _many(self) -> frozenset[Part]:
-        return frozenset(length for length, count in self._counts.items() if count >= MANY)
+        total: Counter[Family] = Counter()
+        for length, count in self._counts.items():
+            total[length.family] += count
+        return frozenset(
+            length
+            for length, count in self._counts.items()
+            if count >= MANY and count * SHARE >= total[length.family]
+        )
 
 
 def _length(network: Cidr) -> Part:

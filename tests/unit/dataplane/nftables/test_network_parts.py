@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chita.dataplane.nftables.network_parts import MANY, NetworkParts, Part
+from chita.dataplane.nftables.network_parts import MANY, SHARE, NetworkParts, Part
 from chita.model.net import Cidr
 
 LONG = [Cidr(4, 0x0A000000 + i * 512, 24) for i in range(MANY + 2)]
@@ -47,6 +47,19 @@ def test_whatever_came_before_the_parts_are_those_of_now(turns: list[frozenset[C
         expected[part] = expected.get(part, frozenset()) | {net}
     assert expected == {part: nets for part, nets in held.items() if nets}
     assert sorted(expected) == sorted([*parts.parts(4), *parts.parts(6)])
+
+
+def test_of_too_many_lengths_none_has_a_set_of_its_own() -> None:
+    """Asking for each of them would cost a packet more than asking among intervals."""
+    parts = NetworkParts()
+    networks = frozenset(
+        Cidr(4, (length << 24) + (i << 13), 20 + length)
+        for length in range(SHARE + 1)
+        for i in range(MANY)
+    )
+    parts.change(networks, networks, frozenset())
+
+    assert [Part(4, 0)] == parts.parts(4)
 
 
 def test_the_rest_is_asked_last() -> None:
