@@ -190,7 +190,7 @@ def test_paths(server: ServerProcess, tmp_path: Path) -> None:
     across = chita(server, "path", "p4", "p1")
     none = chita(server, "path", "p2", "p4", "-o", "json")
     links = json.loads(chita(server, "links", "-o", "json").stdout)
-    lines = chita(server, "links").stdout.splitlines()
+    told = chita(server, "links")
 
     found = json.loads(inside.stdout)
     assert ("vxlan", "192.0.2.2", 1450) == (found["kind"], found["outer"], found["mtu"])
@@ -202,8 +202,12 @@ def test_paths(server: ServerProcess, tmp_path: Path) -> None:
     refused = [rung for rung in found["rungs"] if rung["state"] == "refused"]
     assert all(rung["reason"] for rung in refused)
     assert ["used"] == [rung["state"] for rung in found["rungs"] if rung["kind"] == "vxlan"]
-    assert found in links
-    assert len(links) == len(lines) == 6
+    same = {"from", "to", "kind", "mtu", "reason"}
+    rows = [{key: row[key] for key in same} for row in links["links"]]
+    assert {key: found[key] for key in same} in rows
+    assert "records" == links["basis"]
+    assert 6 == len(rows) == len(told.stdout.splitlines()) - 1
+    assert "nothing is measured" in told.stderr
 
 
 def pod(name: str, address: str) -> dict[str, Any]:

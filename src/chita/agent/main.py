@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
-import msgspec
-
 import chita
 from chita.agent import memory
+from chita.agent.answers import Answers
 from chita.agent.appliers import NodeApplier
 from chita.agent.attachments import Attachments
 from chita.agent.clock import ClockWatch
@@ -24,7 +22,6 @@ from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_v
 from chita.agent.identity import api_config
 from chita.agent.key_ring import KeyRing
 from chita.agent.lifeline import server_port
-from chita.agent.metrics import families
 from chita.agent.pod_links import PodLinks
 from chita.agent.pods import PodEndpoints, PodKnowledge, PodReport
 from chita.agent.prober import Plan, Prober
@@ -36,10 +33,8 @@ from chita.agent.resolution import keep_resolved
 from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
-from chita.agent.status import AgentStatus, WireguardPeerStatus, agent_status
 from chita.agent.traffic import keep_traffic_known
 from chita.agent.turnover import keep_turned_over
-from chita.agent.way_status import history, way_statuses
 from chita.agent.whereabouts import Whereabouts
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import WATCHED
@@ -53,28 +48,19 @@ from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.monitor import Monitor as NftMonitor
 from chita.dataplane.pod_interface import PodInterfaces
 from chita.dataplane.probes.sockets import EchoSockets
-from chita.dataplane.tunnels.wireguard import DeviceState
 from chita.errors import ApiError, ChitaError
 from chita.fabric.mtu import vxlan_mtu
 from chita.ipam.allocator import Allocator
 from chita.mirror.block_store import ApiBlockStore
 from chita.mirror.view import ClusterView
 from chita.model.cluster import ClusterState
-from chita.model.net import Address, Cidr
 from chita.rpc.messages import (
-    Answer,
     CniRequest,
-    HistoryRequest,
-    MetricsRequest,
-    NodeStateRequest,
     Reply,
     Request,
-    StatusRequest,
-    VersionRequest,
 )
 from chita.rpc.server import serving
 from chita.telemetry.log import logger
-from chita.telemetry.prometheus import exposition
 
 SETTLE_S = 30.0
 """How often what CNI calls left half done is tried again, seconds."""
@@ -178,6 +164,10 @@ class Agent:
             self._reconciler.detour,
         )
         self._clock = ClockWatch(settings.state_dir / "clock")
+        self._answers = Answers(
+            self._reconciler, self._view, self._record, self._prober, sessions, self._clock
+        )
+        self._links = self._answers.links
 
     async def run(self) -> None:
         """Run every part until SIGTERM or SIGINT, or until one fails.
@@ -233,6 +223,7 @@ class Agent:
                 reconciler.reconsider,
             ),
             "detours": self._detours.run(),
+            "links": self._links.run(),
             "clock": self._watch_clock(),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
@@ -308,63 +299,10 @@ class Agent:
             await asyncio.sleep(SETTLE_S)
 
     async def _answer(self, request: Request) -> Reply:
-        match request:
-            case CniRequest():
-                assert self._cni is not None
-                return await self._cni.answer(request)
-            case StatusRequest():
-                return Answer(msgspec.to_builtins(await self._status(), enc_hook=text_of))
-            case NodeStateRequest():
-                state = self._reconciler.state
-                return Answer(msgspec.to_builtins(state, enc_hook=text_of, str_keys=True))
-            case HistoryRequest():
-                told = history(self._prober, time.monotonic(), time.time())
-                return Answer(msgspec.to_builtins(told))
-            case MetricsRequest():
-                return Answer(exposition(families(await self._status())))
-            case VersionRequest():
-                return Answer(chita.__version__)
-
-    async def _status(self) -> AgentStatus:
-        loop = asyncio.get_running_loop()
-        try:
-            devices = await loop.run_in_executor(self._kernel, self._applier.wireguards)
-        except (
-            ChitaError
-        ) as error:  # wireguard-go died; the rest of the answer is true all the same
-            _LOG.warning("wireguard not read", why=str(error))
-            devices = {}
-        status = agent_status(
-            self._reconciler,
-            self._view,
-            version=chita.__version__,
-            facts=self._record.known(self._reconciler.cluster),
-            own_problems={"clock": self._clock.problem} if self._clock.problem else {},
-            peers=self._peers(devices),
-        )
-        timeline = self._prober.timeline
-        return msgspec.structs.replace(
-            status,
-            ways=way_statuses(self._prober, time.monotonic(), time.time()),
-            switches=timeline.last,
-            switch_count=timeline.switch_count,
-        )
-
-    def _peers(self, devices: Mapping[str, DeviceState]) -> list[WireguardPeerStatus]:
-        names = {
-            node.wireguard_key: node.name for node in self._reconciler.cluster.fabric_nodes.values()
-        }
-        now_s = time.time()
-        return [
-            WireguardPeerStatus(
-                node=names.get(key, key),
-                handshake_age_s=round(now_s - peer.handshake_s, 1) if peer.handshake_s else None,
-                received_bytes=peer.received_bytes,
-                sent_bytes=peer.sent_bytes,
-            )
-            for device in devices.values()
-            for key, peer in device.peers.items()
-        ]
+        if isinstance(request, CniRequest):
+            assert self._cni is not None
+            return await self._cni.answer(request)
+        return await self._answers.of(request)
 
 
 async def _raise_when(stop: asyncio.Event) -> NoReturn:
@@ -384,14 +322,3 @@ def _raise_failure(group: BaseExceptionGroup[BaseException]) -> None:
         return
     first = failures.exceptions[0]
     raise first if len(failures.exceptions) == 1 and isinstance(first, ChitaError) else failures
-
-
-def text_of(value: Any) -> str:
-    """Return an address or network as text: what msgspec can't encode by itself.
-
-    Raises:
-        NotImplementedError: it is something else.
-    """
-    if isinstance(value, Address | Cidr):
-        return str(value)
-    raise NotImplementedError(f"no JSON form of {type(value).__name__}")

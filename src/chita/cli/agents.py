@@ -35,6 +35,11 @@ def socket_option(command: _Command) -> _Command:
     )(command)
 
 
+def agent_sockets() -> list[Path]:
+    """Return where agents may answer on this machine: this node's first."""
+    return [DEFAULT_SOCKET, *sorted(Layout().directory.glob(LAB_AGENTS))]
+
+
 def statuses(socket: Path | None) -> dict[str, dict[str, Any]]:
     """Return what the agents within reach say of themselves, by node.
 
@@ -45,7 +50,7 @@ def statuses(socket: Path | None) -> dict[str, dict[str, Any]]:
         answers = [ask(socket, StatusRequest())]
     else:
         answers = []
-        for path in (DEFAULT_SOCKET, *sorted(Layout().directory.glob(LAB_AGENTS))):
+        for path in agent_sockets():
             try:
                 answers.append(ask(path, StatusRequest()))
             except ApiError:

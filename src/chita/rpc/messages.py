@@ -42,11 +42,22 @@ class NodeStateRequest(msgspec.Struct, frozen=True, tag="nodestate", tag_field="
     """What the node should hold."""
 
 
+class LinksRequest(msgspec.Struct, frozen=True, tag="links", tag_field="type"):
+    """How all nodes reach each other, asked of their agents over the mesh."""
+
+
 class VersionRequest(msgspec.Struct, frozen=True, tag="version", tag_field="type"):
     """Which Chita the agent runs."""
 
 
-Question = StatusRequest | HistoryRequest | MetricsRequest | NodeStateRequest | VersionRequest
+Question = (
+    StatusRequest
+    | HistoryRequest
+    | MetricsRequest
+    | NodeStateRequest
+    | LinksRequest
+    | VersionRequest
+)
 """What a person or another process wants to know."""
 
 Request = CniRequest | Question
