@@ -50,7 +50,7 @@ UPLINK = "wan0"
 """The interface of each node that leads to the other and to the outside."""
 NAMESPACES = ["blue", "red"]
 PODS = [f"{namespace}/pod-{i}" for namespace in NAMESPACES for i in range(3)]
-TIERS = ["default", "kube-admin", "kube-baseline", "security", "nowhere"]
+TIERS = ["default", "kube-admin", "kube-baseline", "security", "platform", "nowhere"]
 PORT_NAMES = ["http", "dns"]
 SERVICES = [ServiceRef("blue", "web"), ServiceRef("red", "web")]
 
@@ -302,7 +302,7 @@ def entities() -> dict[tuple[type, str], st.SearchStrategy[Entity]]:
     drawn: dict[tuple[type, str], st.SearchStrategy[Entity]] = {
         (Profile, "custom"): CUSTOM_PROFILES,
         (Tier, "security"): tiers("security"),
-        (Tier, "kube-baseline"): tiers("kube-baseline"),
+        (Tier, "platform"): tiers("platform"),
         (NetworkSet, "/nets"): network_sets(""),
         (NetworkSet, "blue/nets"): network_sets("blue"),
         (Settings, "default"): SETTINGS,

@@ -1,7 +1,8 @@
 """A drawn cluster as a world file: what `chita explain -f` reads.
 
 A test that fails prints it, so that its smallest counterexample can be asked about, changed and
-kept as an example.
+kept as an example. Files say all that decides about flows, but one thing: a namespace that pods
+are in always exists there, with its profile.
 """
 
 from __future__ import annotations
@@ -12,11 +13,22 @@ from typing import Any
 import yaml
 
 from chita.model.cluster import ClusterState
-from chita.model.endpoint import NetworkSet, Profile, WorkloadEndpoint
+from chita.model.endpoint import HostEndpoint, NetworkSet, Profile, WorkloadEndpoint
+from chita.model.labels import NAMESPACE_PREFIX
 from chita.model.net import PortRange
-from chita.model.policy import EntityRule, IcmpMatch, Policy, Rule, Tier
+from chita.model.node import Node
+from chita.model.policy import (
+    BUILT_IN_TIERS,
+    EntityRule,
+    HttpMatch,
+    IcmpMatch,
+    Policy,
+    Rule,
+    Tier,
+)
 from chita.model.selector import Selector, canonical
 from chita.model.service import EndpointSlice
+from chita.model.settings import Settings
 
 Resource = dict[str, Any]
 
@@ -28,12 +40,16 @@ def world_file(cluster: ClusterState) -> str:
 
 def manifests(cluster: ClusterState) -> Iterator[Resource]:
     """Yield a v3 or Kubernetes object for each entity."""
-    yield from map(_tier, cluster.tiers.values())
+    yield from map(_node, cluster.nodes.values())
+    yield _settings(cluster.setting)
+    yield from (_tier(tier) for tier in cluster.tiers.values() if tier not in BUILT_IN_TIERS)
     yield from map(_profile, cluster.profiles.values())
     yield from map(_policy, cluster.policies.values())
     yield from map(_network_set, cluster.network_sets.values())
     yield from map(_workload, cluster.workloads.values())
-    yield from map(_slice, cluster.endpoint_slices.values())
+    yield from map(_host_endpoint, cluster.host_endpoints.values())
+    for item in cluster.endpoint_slices.values():
+        yield from _slices(item)
 
 
 def _v3(kind: str, name: str, spec: Resource, **metadata: object) -> Resource:
@@ -49,7 +65,42 @@ def _tier(tier: Tier) -> Resource:
     return _v3("Tier", tier.name, {"order": tier.order, "defaultAction": str(tier.default_action)})
 
 
+def _node(node: Node) -> Resource:
+    addresses = [{"type": "InternalIP", "address": str(each)} for each in node.internal_addresses]
+    addresses += [{"type": "ExternalIP", "address": str(each)} for each in node.external_addresses]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": node.name, "labels": dict(node.labels)},
+        "status": {"addresses": addresses},
+    }
+
+
+def _settings(settings: Settings) -> Resource:
+    return {
+        "apiVersion": "chita.dev/v1alpha1",
+        "kind": "FabricConfiguration",
+        "metadata": {"name": "default"},
+        "spec": {"defaultEndpointToHostAction": str(settings.endpoint_to_host)},
+    }
+
+
+def _namespace(profile: Profile) -> Resource:
+    labels = {
+        key.removeprefix(NAMESPACE_PREFIX): value
+        for key, value in profile.labels_to_apply.items()
+        if key.startswith(NAMESPACE_PREFIX)
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": profile.name.removeprefix("kns."), "labels": labels},
+    }
+
+
 def _profile(profile: Profile) -> Resource:
+    if profile.name.startswith("kns."):
+        return _namespace(profile)
     spec = {
         "labelsToApply": dict(profile.labels_to_apply),
         "ingress": [_rule(rule) for rule in profile.ingress],
@@ -69,7 +120,8 @@ def _policy(policy: Policy) -> Resource:
         "egress": [_rule(rule) for rule in policy.egress],
         "stagedAction": "Set" if staged else None,
         "doNotTrack": policy.do_not_track or None,
-        "applyOnForward": policy.do_not_track or None,
+        "preDNAT": policy.pre_dnat or None,
+        "applyOnForward": policy.apply_on_forward or None,
     }
     return _v3("StagedGlobalNetworkPolicy" if staged else str(policy.kind), policy.name, spec)
 
@@ -84,9 +136,16 @@ def _rule(rule: Rule) -> Resource:
         "notICMP": _icmp(rule.not_icmp),
         "source": _side(rule.source),
         "destination": _side(rule.destination),
-        "http": {"methods": list(rule.http.methods)} if rule.http else None,
+        "http": _http(rule.http),
     }
     return {key: value for key, value in made.items() if value not in (None, {})}
+
+
+def _http(match: HttpMatch | None) -> Resource | None:
+    if match is None:
+        return None
+    paths = [{"prefix" if each.is_prefix else "exact": each.path} for each in match.paths]
+    return {"methods": list(match.methods), "paths": paths}
 
 
 def _protocol(number: int | None) -> str | int | None:
@@ -152,20 +211,33 @@ def _workload(workload: WorkloadEndpoint) -> Resource:
     return _v3("WorkloadEndpoint", name, spec, namespace=workload.namespace, labels=labels)
 
 
-def _slice(item: EndpointSlice) -> Resource:
-    ports = [
-        {"name": f"p{number}", "port": each.port, "protocol": _protocol(each.protocol)}
-        for number, each in enumerate(item.endpoints)
-    ]
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": item.name,
-            "namespace": item.namespace,
-            "labels": {"kubernetes.io/service-name": item.service},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [str(each.address)]} for each in item.endpoints],
-        "ports": ports,
+def _host_endpoint(endpoint: HostEndpoint) -> Resource:
+    spec = {
+        "node": endpoint.node,
+        "interfaceName": endpoint.interface,
+        "expectedIPs": [str(address) for address in endpoint.expected_addresses],
+        "profiles": list(endpoint.profiles),
+        "ports": [
+            {"name": port.name, "protocol": _protocol(port.protocol), "port": port.port}
+            for port in endpoint.ports
+        ],
     }
+    return _v3("HostEndpoint", endpoint.name, spec, labels=dict(endpoint.labels))
+
+
+def _slices(item: EndpointSlice) -> Iterator[Resource]:
+    """Yield a slice for each endpoint: in one slice every endpoint has every port."""
+    for number, each in enumerate(item.endpoints):
+        suffix = f"-{number}" if len(item.endpoints) > 1 else ""
+        yield {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{item.name}{suffix}",
+                "namespace": item.namespace,
+                "labels": {"kubernetes.io/service-name": item.service},
+            },
+            "addressType": f"IPv{each.address.family}",
+            "endpoints": [{"addresses": [str(each.address)]}],
+            "ports": [{"name": "p", "port": each.port, "protocol": _protocol(each.protocol)}],
+        }
