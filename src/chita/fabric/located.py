@@ -34,4 +34,6 @@ def located(health: Health, cluster: ClusterState, outers: Mapping[str, Address]
         outer = outers.get(in_epoch(record, way.epoch).wireguard_key)
         if outer is not None and outer != known.outer:
             found[way] = msgspec.structs.replace(known, outer=outer)
-    return Health({**health.ways, **found}) if found else health
+    if not found:
+        return health
+    return msgspec.structs.replace(health, ways={**health.ways, **found})

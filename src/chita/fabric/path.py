@@ -30,12 +30,10 @@ from chita.fabric.claims import key_rivals
 from chita.fabric.detours import detour_offer
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
-from chita.fabric.promises import Promise, Promises
+from chita.fabric.promises import REMEMBERED, Promise, Promises
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
-
-_REMEMBERED = Promises()
 
 
 def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[str, Path]:
@@ -54,7 +52,7 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
         return _REMEMBERED.of(cluster, one, other, rivals)
 
     near = {
-        name: _near(promise(here, there), name, health)
+        name: _DECIDED.near(local, name, promise(here, there), health)
         for name in names
         if (there := cluster.fabric_nodes.get(name)) is not None
     }
@@ -65,24 +63,73 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
         if there is None:
             found[name] = _no_path(name, f"{name} has not joined the fabric yet")
         else:
-            found[name] = _path(there, near[name], relays.rung(there))
+            found[name] = _DECIDED.path(local, name, near[name], relays.rung(there))
     return found
 
 
-def _near(promise: Promise, there: str, health: Health) -> Near:
-    local = local_rungs(promise.local, health.of(Local(there)))
-    direct = {epoch: health.of(Direct(there, epoch)) for epoch in promise.tunnels}
-    detour = health.detours.get(there)
+class _Known(msgspec.Struct, frozen=True):
+    """What probes found out of the ways to one node."""
+
+    local: WayHealth
+    direct: tuple[WayHealth, ...]
+    """By epoch of the keys, newest first."""
+    detour: int | None
+    """The port of loopback that leads to it in a stream."""
+
+
+class _Decisions:
+    """Remembers what was decided for each pair, as long as nothing it follows from is another.
+
+    One probe's news or one record changes the ways to few nodes; those to all are asked for.
+    """
+
+    def __init__(self) -> None:
+        self._near: dict[tuple[str, str], tuple[Promise, _Known, Near]] = {}
+        self._paths: dict[tuple[str, str], tuple[Near, Rung, Path]] = {}
+
+    def near(self, local: str, there: str, promise: Promise, health: Health) -> Near:
+        """Return the rungs to *there* on which no other forwards."""
+        pair = (local, there)
+        known = _Known(
+            health.of(Local(there)),
+            tuple([health.of(Direct(there, epoch)) for epoch in promise.tunnels]),
+            health.detours.get(there),
+        )
+        held = self._near.get(pair)
+        if held is not None and held[0] is promise and held[1] == known:
+            return held[2]
+        if len(self._near) > REMEMBERED:
+            self._near, self._paths = {}, {}
+        near = _near(promise, there, known)
+        self._near[pair] = (promise, known, near)
+        return near
+
+    def path(self, local: str, there: str, near: Near, relayed: Rung) -> Path:
+        """Return the path to *there*."""
+        pair = (local, there)
+        held = self._paths.get(pair)
+        if held is not None and held[0] is near and held[1] == relayed:
+            return held[2]
+        path = _path(there, near, relayed)
+        self._paths[pair] = (near, relayed, path)
+        return path
+
+
+def _near(promise: Promise, there: str, known: _Known) -> Near:
+    """Return *promise* judged."""
+    direct = dict(zip(promise.tunnels, known.direct, strict=True))
     tunnels = {
         epoch: tunnel_rungs(
-            ratings if detour is None else (*ratings, detour_offer(there, detour, epoch)),
+            ratings
+            if known.detour is None
+            else (*ratings, detour_offer(there, known.detour, epoch)),
             direct[epoch],
         )
         for epoch, ratings in promise.tunnels.items()
     }
     used = _epoch(direct)
     return Near(
-        rungs=(*local, *tunnels[used][0]),
+        rungs=(*local_rungs(promise.local, known.local), *tunnels[used][0]),
         sessions=tuple([Session(epoch, dial) for epoch, (_, dial) in tunnels.items()]),
         epoch=used,
     )
@@ -94,7 +141,7 @@ def _epoch(direct: Mapping[int, WayHealth]) -> int:
     return next((it for it, known in direct.items() if known.verdict is Verdict.UP), oldest)
 
 
-def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:
+def _path(there: str, near: Near, relayed: Rung) -> Path:
     used = near.best
     if used is None and relayed.state is RungState.READY:
         used = relayed
@@ -105,7 +152,7 @@ def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:
     if used is None:
         rungs = (*near.rungs, relayed)
         reasons = [rung.reason for rung in rungs if rung.state is not RungState.USED]
-        return _no_path(there.name, "; ".join(dict.fromkeys(reasons)), rungs, near)
+        return _no_path(there, "; ".join(dict.fromkeys(reasons)), rungs, near)
     rungs = tuple(
         msgspec.structs.replace(rung, state=RungState.USED) if rung is used else rung
         for rung in (*near.rungs, relayed)
@@ -114,7 +161,7 @@ def _path(there: FabricNode, near: Near, relayed: Rung) -> Path:
     if used.mtu_bytes < IPV6_MINIMUM_MTU:
         why += f"; IPv6 needs {IPV6_MINIMUM_MTU} bytes and {used.mtu_bytes} are left: not carried"
     return Path(
-        node=there.name,
+        node=there,
         kind=used.kind,
         reason=why,
         relays=used.relays,
@@ -150,3 +197,7 @@ def _no_path(
         sessions=near.sessions if near is not None else (),
         epoch=near.epoch if near is not None else 0,
     )
+
+
+_REMEMBERED = Promises()
+_DECIDED = _Decisions()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from chita.fabric.offers import TUNNEL_KINDS, Offer, Rating, Refusal, local_offers, tunnel_offers
 from chita.model.cluster import ClusterState
 from chita.model.epochs import common_epochs, in_epoch
@@ -19,26 +17,33 @@ REMEMBERED = 20_000
 """Pairs; a cluster of a thousand nodes needs three thousand."""
 
 
-class Promise(msgspec.Struct, frozen=True):
-    """The rungs of a pair, best first."""
+class Promise:
+    """The rungs of a pair, best first.
 
-    local: Sequence[Rating]
-    tunnels: Mapping[int, Sequence[Rating]]
-    """By epoch of the keys, newest first; of epoch 0 only refusals where the two have none."""
+    Attributes:
+        local: over the location's own network.
+        tunnels: of WireGuard, by epoch of the keys, newest first; of epoch 0 only refusals where
+            the two have no keys in common.
+        first: the best that needs no proof, as somebody else than the two has to take it.
+    """
 
-    @property
-    def first(self) -> Offer | None:
-        """The best that needs no proof, as somebody else than the two has to take it."""
-        tunnel = next(iter(self.tunnels.values()))
-        offers = (it for it in (*self.local, *tunnel) if isinstance(it, Offer))
-        return next((it for it in offers if not it.needs_proof), None)
+    __slots__ = ("first", "local", "tunnels")
+
+    def __init__(self, local: Sequence[Rating], tunnels: Mapping[int, Sequence[Rating]]) -> None:
+        self.local = local
+        self.tunnels = tunnels
+        self.first: Offer | None = None
+        for rating in (*local, *next(iter(tunnels.values()))):
+            if isinstance(rating, Offer) and not rating.needs_proof:
+                self.first = rating
+                break
 
 
 class Promises:
     """Remembers the promises between pairs of nodes."""
 
     def __init__(self) -> None:
-        self._said: tuple[object, ...] = ()
+        self._said: tuple[object, object, object] = (None, None, None)
         self._pairs: dict[tuple[str, str], tuple[FabricNode, FabricNode, Promise]] = {}
 
     def of(
@@ -49,15 +54,13 @@ class Promises:
         rivals: Mapping[str, Sequence[str]],
     ) -> Promise:
         """Return what is promised from *here* to *there*; *rivals* are those that claim its key."""
-        for node in (here, there):
-            if node.name in rivals:
-                why = f"{' and '.join(rivals[node.name])} claims the key of {node.name} too"
+        for name in (here.name, there.name):
+            if name in rivals:
+                why = f"{' and '.join(rivals[name])} claims the key of {name} too"
                 return Promise(local_offers(cluster, here, there), {0: _refused(why)})
-        said = (cluster.settings, cluster.locations, cluster.pools)
-        if len(self._pairs) > REMEMBERED or any(
-            one is not other for one, other in zip(said, self._said or (None,) * 3, strict=True)
-        ):
-            self._said, self._pairs = said, {}
+        if len(self._pairs) > REMEMBERED or not self._is_said_still(cluster):
+            self._said = (cluster.settings, cluster.locations, cluster.pools)
+            self._pairs = {}
         key = (here.name, there.name)
         held = self._pairs.get(key)
         if held is not None and held[1] is there and (held[0] is here or held[0] == here):
@@ -65,6 +68,15 @@ class Promises:
         promise = Promise(local_offers(cluster, here, there), _tunnels(cluster, here, there))
         self._pairs[key] = (here, there, promise)
         return promise
+
+    def _is_said_still(self, cluster: ClusterState) -> bool:
+        """Whether settings, places and pools are the very values that they were."""
+        settings, locations, pools = self._said
+        return (
+            settings is cluster.settings
+            and locations is cluster.locations
+            and pools is cluster.pools
+        )
 
 
 def _tunnels(

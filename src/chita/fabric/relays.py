@@ -53,6 +53,8 @@ class Relays:
             if is_gateway(node) and node.name != here.name:
                 self._gateways.setdefault(node.location, []).append(node)
         self._classes: dict[str, list[list[_Candidate]]] = {}
+        self._with_ipv4 = {name for name, node in cluster.nodes.items() if node.mesh(4) is not None}
+        self._rungs: dict[tuple[RungState, tuple[str, ...], int], Rung] = {}
 
     def rung(self, there: FabricNode) -> Rung:
         """Return the rung through gateways to *there*, with those that share its flows."""
@@ -60,16 +62,37 @@ class Relays:
         for members in self._classes_for(there.location):
             healthy = self._able((it for it in members if not it.why_not), there)
             if healthy:
-                return _rung(healthy, RungState.READY, _words(healthy))
+                return self._rung(healthy, RungState.READY)
             all_bad = all_bad or self._able(members, there)
         if all_bad:
-            why = "; ".join(f"{it.relay.node.name}: {it.relay.why_not}" for it in all_bad)
-            return _rung(all_bad, RungState.FAILED, f"every gateway fails ({why})")
+            return self._rung(all_bad, RungState.FAILED)
         return Rung(
             kind=PathKind.RELAYED,
             state=RungState.REFUSED,
             reason=f"no gateway reaches both {self._here.name} and {there.name}",
         )
+
+    def _rung(self, chosen: Sequence[_Hops], state: RungState) -> Rung:
+        """Return the rung through *chosen*; nodes behind the same ones share it."""
+        names = tuple([it.relay.node.name for it in chosen])
+        size = min([it.mtu_bytes for it in chosen])
+        known = self._rungs.get((state, names, size))
+        if known is not None:
+            return known
+        reason = _words(chosen)
+        if state is RungState.FAILED:
+            why = "; ".join(f"{it.relay.node.name}: {it.relay.why_not}" for it in chosen)
+            reason = f"every gateway fails ({why})"
+        rung = Rung(
+            kind=PathKind.RELAYED,
+            state=state,
+            reason=reason,
+            since_s=max(it.relay.since_s for it in chosen),
+            mtu_bytes=size,
+            relays=names,
+        )
+        self._rungs[state, names, size] = rung
+        return rung
 
     def _able(self, candidates: Iterable[_Candidate], there: FabricNode) -> list[_Hops]:
         """Return the best few that reach *there* themselves, as the records have it."""
@@ -134,9 +157,7 @@ class Relays:
 
     def _wrapping(self, one: str, other: str) -> int:
         """Return what a packet is wrapped in between two nodes, bytes: IPv4 if both have it."""
-        nodes = [self._cluster.nodes.get(name) for name in (one, other)]
-        has_ipv4 = all(node is not None and node.mesh(4) is not None for node in nodes)
-        return TRANSIT_OVERHEAD[4 if has_ipv4 else 6]
+        return TRANSIT_OVERHEAD[4 if one in self._with_ipv4 and other in self._with_ipv4 else 6]
 
     def _second_hop(self, relay: FabricNode, there: FabricNode) -> Offer | None:
         """Return how *relay* reaches *there* itself, as the records have it."""
@@ -160,17 +181,6 @@ class _Hops(msgspec.Struct, frozen=True):
 
     relay: _Candidate
     mtu_bytes: int
-
-
-def _rung(chosen: Sequence[_Hops], state: RungState, reason: str) -> Rung:
-    return Rung(
-        kind=PathKind.RELAYED,
-        state=state,
-        reason=reason,
-        since_s=max(it.relay.since_s for it in chosen),
-        mtu_bytes=min(it.mtu_bytes for it in chosen),
-        relays=tuple(it.relay.node.name for it in chosen),
-    )
 
 
 def _round_trip(candidate: _Candidate) -> float:
