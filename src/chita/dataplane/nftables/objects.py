@@ -243,8 +243,9 @@ Statement = (
 class Rule(msgspec.Struct, frozen=True):
     """Statements in order; the first match that fails ends it.
 
-    Nothing is implied: before a field of one family or protocol is read, a match has made sure of
-    that family or protocol (nft adds such matches to text; raw netlink does not).
+    Nothing is implied: before a field of one family is read, a match has made sure of the family,
+    and another makes sure of the protocol where it matters (nft adds such matches to text; raw
+    netlink does not).
     """
 
     statements: tuple[Statement, ...]
