@@ -53,11 +53,11 @@ def is_needed(node: str, cluster: ClusterState, health: Health) -> bool:
     if here is None or here.wireguard_previous is None:
         return True  # the new key is not even published
     previous, epoch = here.wireguard_previous, here.wireguard_epoch
+    # With others we have no session, or none that answers.
     others = [
         it
         for it in cluster.fabric_nodes.values()
-        if it.name != node
-        and health.of(Direct(it.name, previous.epoch)).verdict is not Verdict.DOWN
+        if it.name != node and health.of(Direct(it.name, previous.epoch)).verdict is Verdict.UP
     ]
     proven = [it.name for it in others if health.of(Direct(it.name, epoch)).verdict is Verdict.UP]
     return is_previous_needed(others, previous, epoch, proven)

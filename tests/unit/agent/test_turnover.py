@@ -28,7 +28,7 @@ BOTH = msgspec.structs.replace(THERE, wireguard_epoch=1, wireguard_previous=OLD)
     ("there", "health", "needed"),
     [
         pytest.param(THERE, {0: UP}, True, id="has-not-heard"),
-        pytest.param(THERE, {}, True, id="has-not-heard-not-probed"),
+        pytest.param(THERE, {}, False, id="never-reached-itself"),
         pytest.param(THERE, {0: DOWN}, False, id="away"),
         pytest.param(BOTH, {0: UP}, True, id="new-not-proven"),
         pytest.param(BOTH, {0: UP, 1: DOWN}, True, id="new-fails"),
@@ -53,9 +53,10 @@ def test_it_goes_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(turnover, "EVERY_S", 0.005)
     monkeypatch.setattr(turnover, "DRAIN_S", 0.1)
     proven = Health({Direct("b", 0): UP, Direct("b", 1): UP})
+    unproven = Health({Direct("b", 0): UP})
 
     async def act() -> None:
-        ring, told, answers = KeyRing("a", tmp_path), asyncio.Event(), [proven, Health()]
+        ring, told, answers = KeyRing("a", tmp_path), asyncio.Event(), [proven, unproven]
         ring.identity(0)
         ring.identity(1)
 
