@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
@@ -12,7 +12,7 @@ from chita.desired.policy import EndpointPolicy
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.desired.tunnels import TRANSIT_OVERHEAD, wireguard_device
 from chita.model.cluster import ClusterState
-from chita.model.net import Address, Cidr
+from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
 
 VXLAN_DEVICE = "chita-vxlan"
@@ -57,14 +57,18 @@ def node_routes(
     here = cluster.fabric_nodes.get(local)
     for name, path in paths.items():
         there = cluster.fabric_nodes.get(name)
+        nets = networks.get(name, ())
         if path.kind is PathKind.ROUTED and here and there and not _are_neighbours(here, there):
             # Encapsulation is Never: the network between must know the blocks, and our table says
             # nothing of them, so that the node's own routes decide.
-            for dst in networks.get(name, ()):
+            for dst in nets:
                 routes.pop(dst, None)
             continue
-        for dst in networks.get(name, ()):
-            routes[dst] = _route(cluster, local, path, dst, hops)
+        by_family: dict[Family, Callable[[Cidr], Route]] = {}
+        for dst in nets:
+            if dst.family not in by_family:
+                by_family[dst.family] = _way(cluster, local, path, dst.family, hops)
+            routes[dst] = by_family[dst.family](dst)
     return routes
 
 
@@ -152,54 +156,81 @@ def _routes_to(interface: str, addresses: tuple[Address, ...]) -> tuple[OnDevice
     return tuple([OnDevice(dst=Cidr.of(address), device=interface) for address in addresses])
 
 
-def _route(cluster: ClusterState, local: str, path: Path, dst: Cidr, hops: Hops) -> Route:
-    here = cluster.fabric_nodes.get(local)
-    source = cluster.nodes[local].mesh(dst.family) if local in cluster.nodes else None
-    there = cluster.nodes.get(path.node)
-    mtu_bytes = path.mtu_bytes or None
-    if not path.carries(dst.family):
-        return Blackhole(dst)
+def _way(
+    cluster: ClusterState, local: str, path: Path, family: Family, hops: Hops
+) -> Callable[[Cidr], Route]:
+    """Return what makes a route over *path* of a network of *family* behind it."""
+    if not path.carries(family):
+        return Blackhole
+    here, there = cluster.fabric_nodes.get(local), cluster.nodes.get(path.node)
+    source = cluster.nodes[local].mesh(family) if local in cluster.nodes else None
     match path.kind:
         case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED | PathKind.TCP:
-            return OnDevice(
-                dst=dst, device=wireguard_device(path.epoch), source=source, mtu_bytes=mtu_bytes
-            )
+            device, mtu_bytes = wireguard_device(path.epoch), path.mtu_bytes
+            return lambda dst: OnDevice(dst=dst, device=device, source=source, mtu_bytes=mtu_bytes)
         case PathKind.RELAYED:
-            number = hops.to_relays.get(path.node, {}).get(dst.family)
-            if number is not None:
-                return ByNexthop(dst=dst, nexthop=number, source=source, mtu_bytes=mtu_bytes)
+            return _relayed(path, hops.to_relays.get(path.node, {}).get(family), source)
         case PathKind.ROUTED if here is not None and there is not None:
-            routed = _routed(cluster, here, there.name, dst, source)
-            return routed or _overlay(there.mesh(dst.family), dst, source)
-        case PathKind.VXLAN if there is not None:
-            return _overlay(there.mesh(dst.family), dst, source)
+            routed = _routed(cluster, here, path, family, source)
+            return routed or _overlay(here, path, there.mesh(family), source)
+        case PathKind.VXLAN if here is not None and there is not None:
+            return _overlay(here, path, there.mesh(family), source)
         case _:
-            pass
-    return Blackhole(dst)
+            return Blackhole
+
+
+def _relayed(path: Path, number: int | None, source: Address | None) -> Callable[[Cidr], Route]:
+    if number is None:
+        return Blackhole
+    mtu_bytes = path.mtu_bytes
+    return lambda dst: ByNexthop(dst=dst, nexthop=number, source=source, mtu_bytes=mtu_bytes)
 
 
 def _routed(
-    cluster: ClusterState, here: FabricNode, hop: str, dst: Cidr, source: Address | None
-) -> Route | None:
-    """Return a plain route, or None where the two share no subnet of the destination's family."""
-    there = cluster.fabric_nodes.get(hop)
+    cluster: ClusterState, here: FabricNode, path: Path, family: Family, source: Address | None
+) -> Callable[[Cidr], Route] | None:
+    """Return plain routes, or None where the two share no subnet of *family*."""
+    there = cluster.fabric_nodes.get(path.node)
+    mtu_bytes = _below(path.mtu_bytes, here.wire_mtu_bytes)
     for ours in here.interfaces:
         for theirs in there.interfaces if there else ():
-            if theirs.address.family == dst.family and theirs.address in ours.subnet:
-                return Via(dst=dst, gateway=theirs.address, device=ours.device, source=source)
+            if theirs.address.family == family and theirs.address in ours.subnet:
+                gateway, device = theirs.address, ours.device
+                return lambda dst: Via(
+                    dst=dst, gateway=gateway, device=device, source=source, mtu_bytes=mtu_bytes
+                )
     return None
 
 
-def _overlay(gateway: Address | None, dst: Cidr, source: Address | None) -> Route:
-    """Return the way through VXLAN; *gateway* is the other end's address inside it."""
+def _overlay(
+    here: FabricNode, path: Path, gateway: Address | None, source: Address | None
+) -> Callable[[Cidr], Route]:
+    """Return routes through VXLAN; *gateway* is the other end's address inside it."""
     if gateway is None:
-        return Blackhole(dst)
-    if Cidr.of(gateway) == dst:
-        return OnDevice(dst=dst, device=VXLAN_DEVICE, source=source)
-    return Via(
-        dst=dst,
-        gateway=gateway,
-        device=VXLAN_DEVICE,
-        next_hop=NextHop.ON_LINK,
-        source=source,
-    )
+        return Blackhole
+    (itself,) = alone((gateway,))
+    mtu_bytes = _below(path.mtu_bytes, here.wire_mtu_bytes - vxlan_overhead(here))
+
+    def route(dst: Cidr) -> Route:
+        if dst == itself:
+            return OnDevice(dst=dst, device=VXLAN_DEVICE, source=source, mtu_bytes=mtu_bytes)
+        return Via(
+            dst=dst,
+            gateway=gateway,
+            device=VXLAN_DEVICE,
+            next_hop=NextHop.ON_LINK,
+            source=source,
+            mtu_bytes=mtu_bytes,
+        )
+
+    return route
+
+
+def vxlan_overhead(here: FabricNode) -> int:
+    """Return what VXLAN adds to a packet, bytes: *here*'s first address is the outer one."""
+    return 50 if not here.interfaces or here.interfaces[0].address.family == 4 else 70
+
+
+def _below(mtu_bytes: int, device_bytes: int) -> int | None:
+    """Return the MTU a route needs of its own: None where its device's says the same."""
+    return mtu_bytes if 0 < mtu_bytes < device_bytes else None

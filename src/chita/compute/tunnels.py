@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
-from chita.compute.routes import VXLAN_DEVICE, Networks
+from chita.compute.routes import VXLAN_DEVICE, Networks, vxlan_overhead
 from chita.desired.paths import Path, PathKind, Rung, RungState
 from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer, wireguard_device
 from chita.model.cluster import ClusterState
@@ -49,14 +49,13 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
     if not vteps:
         return None
     local_address = here.interfaces[0].address
-    overhead = 50 if local_address.family == 4 else 70
     return Vxlan(
         device=VXLAN_DEVICE,
         vni=cluster.setting.vxlan_vni,
         port=cluster.setting.vxlan_port,
         local=local_address,
         mac=here.vtep_mac,
-        mtu_bytes=here.wire_mtu_bytes - overhead,
+        mtu_bytes=here.wire_mtu_bytes - vxlan_overhead(here),
         addresses=node.mesh_addresses,
         vteps=vteps,
     )

@@ -15,14 +15,14 @@ NEXTHOPS = 1 << 28
 """Our numbers: 2**28 of them from 2**28 on; others (FRR, people) count from 1."""
 
 
-class DeviceHop(msgspec.Struct, frozen=True, tag=True):
+class DeviceHop(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Straight out of a device."""
 
     family: Family
     device: str
 
 
-class TransitHop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class TransitHop(msgspec.Struct, frozen=True, tag=True, gc=False, kw_only=True):
     """Wrapped once more, to a node that unwraps it and forwards what was inside."""
 
     family: Family
@@ -34,7 +34,7 @@ class TransitHop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """The mesh address of the node that unwraps it."""
 
 
-class HopGroup(msgspec.Struct, frozen=True, tag=True):
+class HopGroup(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Flows are spread over the members by their five-tuple."""
 
     members: tuple[int, ...]

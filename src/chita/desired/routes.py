@@ -17,13 +17,13 @@ class NextHop(StrEnum):
     """The kernel must not look for a covering subnet (RTNH_F_ONLINK, linux/rtnetlink.h)."""
 
 
-class Blackhole(msgspec.Struct, frozen=True, tag=True):
+class Blackhole(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Drop what goes to *dst*: an address of our own block that no pod has (RFC 4632 5.1)."""
 
     dst: Cidr
 
 
-class Via(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class Via(msgspec.Struct, frozen=True, tag=True, gc=False, kw_only=True):
     """Send to *gateway* over *device*."""
 
     dst: Cidr
@@ -35,7 +35,7 @@ class Via(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     mtu_bytes: int | None = None
 
 
-class OnDevice(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class OnDevice(msgspec.Struct, frozen=True, tag=True, gc=False, kw_only=True):
     """Send out of *device*, where *dst* itself is."""
 
     dst: Cidr
@@ -44,7 +44,7 @@ class OnDevice(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     mtu_bytes: int | None = None
 
 
-class ByNexthop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class ByNexthop(msgspec.Struct, frozen=True, tag=True, gc=False, kw_only=True):
     """Send as a nexthop object of ours says (`chita.desired.nexthops`)."""
 
     dst: Cidr

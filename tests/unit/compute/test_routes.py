@@ -75,6 +75,24 @@ def test_ipv6_block_over_an_ipv4_subnet_goes_through_vxlan() -> None:
     assert expected == routes(cluster, "a1")[V6]
 
 
+@pytest.mark.parametrize(
+    ("encap", "mtu_bytes"),
+    [
+        pytest.param(Encap.ALWAYS, 1400 - 50, id="vxlan"),
+        pytest.param(Encap.CROSS_SUBNET, 1400, id="routed"),
+    ],
+)
+def test_a_way_narrower_than_its_device_says_so(encap: Encap, mtu_bytes: int) -> None:
+    """Else packets would be as large as the device allows, and be lost on the way."""
+    narrow = msgspec.structs.replace(BEHIND, wire_mtu_bytes=1400)
+    cluster = hybrid(GATEWAY, narrow, encap=encap, blocks=[("10.244.1.0/26", "a2")])
+
+    there, back = routes(cluster, "a1")[V4], routes(cluster, "a2")[Cidr.parse("100.64.0.1/32")]
+    assert isinstance(there, Via)
+    assert isinstance(back, Via | OnDevice)
+    assert (mtu_bytes, None) == (there.mtu_bytes, back.mtu_bytes)
+
+
 def test_block_of_another_location_goes_through_wireguard_with_its_mtu() -> None:
     """The route says how large a packet may be: pods keep their location's MTU."""
     cluster = hybrid(GATEWAY, FAR, blocks=[("10.244.1.0/26", "b1")])
