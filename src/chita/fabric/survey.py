@@ -20,6 +20,8 @@ _BURST_S = 0.2
 """How much of the budget may be spent at once, seconds of it."""
 _BURST_REBATE = 0.75
 """Full-size probes cost a quarter of their number."""
+_CLOCK_SLACK_S = 0.01
+"""How much longer than by our clock a round trip may be by that of the time stamps."""
 _REORDER_S = 5.0
 """How often the order of relays is looked at."""
 
@@ -157,6 +159,9 @@ class Survey:
         watched = self.ways.get(way)
         if watched is None:
             return
+        elapsed_s = now_s - sent.sent_s
+        if not 0 <= rtt_s <= elapsed_s + _CLOCK_SLACK_S:
+            rtt_s = elapsed_s  # the clock of the time stamps was set meanwhile
         size_bytes = sent.probe.size_bytes
         if size_bytes:
             watched.large_lost_s = None

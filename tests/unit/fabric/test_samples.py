@@ -40,6 +40,7 @@ def test_steps_have_sums() -> None:
     assert (second.start_s, second.sent, second.lost) == (30.0, 1, 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 3 * STEPS), min_size=1, max_size=200))
 def test_an_hour_is_kept_and_no_more(pauses: list[int]) -> None:
     """Whatever the pauses: each step within the hour is told of once, with all its samples."""

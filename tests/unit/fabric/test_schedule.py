@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way, WayHealth
@@ -98,6 +98,8 @@ def large(nodes: int, gateways: int = 2, locations: int = 4) -> ClusterState:
     )
 
 
+@pytest.mark.slow
+@settings(deadline=None, max_examples=30)
 @given(st.integers(4, 60), st.integers(0, 3))
 def test_the_budget_holds_at_any_size(nodes: int, gateways: int) -> None:
     cluster = large(nodes, gateways)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chita.fabric.sizes import SizeSearch, bare_sizes, transit_sizes, vxlan_sizes, wireguard_sizes
@@ -125,6 +125,8 @@ def test_another_rung_starts_anew() -> None:
     assert way.search.blackholes == 0
 
 
+@pytest.mark.slow
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1200, 9001), st.lists(st.integers(1200, 9001), max_size=4))
 def test_the_search_ends_at_a_size_that_passes(promised: int, limits: list[int]) -> None:
     """After any changes, what is relied on passes, and no candidate in between does."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way
@@ -42,6 +42,8 @@ class Network:
     def __init__(self, *targets: Target) -> None:
         self.now_s = 1000.0
         self.rtt_s: Callable[[Probe], float] = lambda _: 0.01
+        self.clock_step_s = 0.0
+        """How far the clock of the time stamps was set while probes were under way."""
         self.loses: Callable[[Probe], bool] = lambda _: False
         self.survey = Survey(TIMING)
         self.survey.follow({it.way: it for it in targets}, self.now_s)
@@ -57,7 +59,7 @@ class Network:
         self.now_s += TICK_S
         for it in [it for it in self._arriving if it[0] <= self.now_s]:
             self._arriving.remove(it)
-            self.survey.answered(it[1], self.now_s, it[2])
+            self.survey.answered(it[1], self.now_s, it[2] + self.clock_step_s)
         self.survey.expire(self.now_s)
         for probe in self.survey.due(self.now_s):
             self.sent.append((self.now_s, probe))
@@ -221,6 +223,22 @@ def test_an_event_loop_that_was_busy_loses_nothing() -> None:
     assert all(health.of(Direct("n")).verdict is not Verdict.DOWN for _, health in network.changes)
 
 
+def test_a_clock_that_is_set_makes_no_round_trips() -> None:
+    """Time stamps are of the wall clock; what they can't be is not believed."""
+    network = Network(target(Direct("n")))
+    network.run(5)
+    for step_s in (-3600.0, 3600.0):
+        network.clock_step_s = step_s
+        network.run(1)
+        network.clock_step_s = 0.0
+        network.run(5)
+    recent = network.survey.ways[Direct("n")].samples.recent(network.now_s)
+
+    assert recent.p50_s == pytest.approx(0.01)
+    assert recent.p99_s is not None
+    assert 0 <= recent.p99_s < 0.1
+
+
 def test_ways_that_are_no_more_are_forgotten() -> None:
     network = Network(target(Direct("n")), target(Direct("m")))
     network.run(3)
@@ -231,6 +249,7 @@ def test_ways_that_are_no_more_are_forgotten() -> None:
 
 
 @pytest.mark.slow
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 400), st.floats(0.0, 1.0))
 def test_the_budget_holds_whatever_fails(count: int, loss: float) -> None:
     """Also when everything asks for confirmation at once; bursts of sizes count as one."""
