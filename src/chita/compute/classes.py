@@ -59,7 +59,10 @@ class LabelClass(Generic[T]):
 
 def identity(member: Labelled, keys: Collection[str]) -> Identity:
     """Return what decides the class of *member* when selectors mention *keys*."""
-    own = sorted([pair for pair in member.labels.items() if pair[0] in keys])
+    own = [pair for pair in member.labels.items() if pair[0] in keys]
+    if len(own) == 1:
+        return own[0], member.profiles
+    own.sort()
     return tuple(chain.from_iterable(own)), member.profiles
 
 

@@ -62,7 +62,10 @@ class LiveSets:
             self.peers.remove_member(key)
         else:
             self.peers.put_member(key, peer)
-        self._moves.record(before, self._standing(key))
+        if self._relabelled:  # as at the start, with all peers to come
+            self._moves.hold(before.addresses, () if peer is None else peer.addresses)
+        else:
+            self._moves.record(before, self._standing(key))
 
     def _standing(self, key: str) -> Standing:
         its = self.peers.find_class(key)

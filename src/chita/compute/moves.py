@@ -6,6 +6,7 @@ A set of 10,000 addresses that one pod joins is not gathered from 10,000 members
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -53,11 +54,17 @@ class Moves:
                 self._count(left, address, -1)
             for address in after.addresses:
                 self._count(joined, address, 1)
-        self._holders.subtract(before.addresses)
-        self._holders.update(after.addresses)
-        for address in before.addresses:
-            if not self._holders[address]:
-                del self._holders[address]
+        self.hold(before.addresses, after.addresses)
+
+    def hold(self, before: Iterable[Address], after: Iterable[Address]) -> None:
+        """A member has *after* that had *before*, and its sets are gathered anew anyway."""
+        holders = self._holders
+        for address in before:
+            holders[address] -= 1
+            if not holders[address]:
+                del holders[address]
+        for address in after:
+            holders[address] = holders.get(address, 0) + 1
 
     def _count(self, selectors: AbstractSet[str], address: Address, step: int) -> None:
         for name in selectors:
