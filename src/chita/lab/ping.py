@@ -13,19 +13,15 @@ from pathlib import Path
 
 import msgspec
 
+from chita.dataplane.probes.icmp import (
+    ECHO_REPLY,
+    HEADERS,
+    echo_request,
+    hear_replies_to,
+    never_fragment,
+)
 from chita.lab.netns import entered
 from chita.model.net import Address
-
-_SOL_RAW = 255  # linux/socket.h
-_ICMP_FILTER = 1  # linux/icmp.h: a bit set is a type not wanted
-_ICMPV6_FILTER = 1  # linux/icmpv6.h: the same, 256 bits
-_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23  # linux/in.h, linux/in6.h
-_PMTUDISC_PROBE = 3  # linux/in.h: set DF, and ignore what was learned of the path before
-
-_ECHO_REQUEST = {4: 8, 6: 128}  # RFC 792, RFC 4443
-_ECHO_REPLY = {4: 0, 6: 129}
-_HEADERS = {4: 20 + 8, 6: 40 + 8}
-"""Bytes of an echo's IP and ICMP headers."""
 
 _identifiers = itertools.count(os.getpid())
 
@@ -57,11 +53,12 @@ class Echo:
         self._family = destination.family
         family = socket.AF_INET if self._family == 4 else socket.AF_INET6
         protocol = socket.IPPROTO_ICMP if self._family == 4 else socket.IPPROTO_ICMPV6
+        self._identifier = next(_identifiers) & 0xFFFF
         with entered(namespace):
             self.socket = socket.socket(family, socket.SOCK_RAW, protocol)
         try:
             self.socket.setblocking(False)
-            self._filter()
+            hear_replies_to(self.socket, self._family, self._identifier)
             never_fragment(self.socket, self._family)
             if source is not None:
                 self.socket.bind((str(source), 0))
@@ -70,20 +67,7 @@ class Echo:
         except OSError:
             self.socket.close()
             raise
-        self._identifier = next(_identifiers) & 0xFFFF
         self._sequence = 0
-
-    def _filter(self) -> None:
-        """Hear echo replies only."""
-        if self._family == 4:
-            unwanted = 0xFFFFFFFF & ~(1 << _ECHO_REPLY[4])
-            self.socket.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", unwanted))
-        else:
-            words = [0xFFFFFFFF] * 8
-            words[_ECHO_REPLY[6] >> 5] &= ~(1 << (_ECHO_REPLY[6] & 31))
-            self.socket.setsockopt(
-                socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, struct.pack("=8I", *words)
-            )
 
     def close(self) -> None:
         """Close the socket."""
@@ -109,12 +93,8 @@ class Echo:
 
     def _request(self, size_bytes: int) -> bytes:
         """Return an echo request whose IP packet is *size_bytes* long, at least its headers."""
-        filler = b"\0" * max(0, size_bytes - _HEADERS[self._family])
-        head = (_ECHO_REQUEST[self._family], 0, 0, self._identifier, self._sequence)
-        packet = struct.pack("!BBHHH", *head) + filler
-        if self._family == 6:
-            return packet  # the kernel fills in the checksum (RFC 3542 section 3.1)
-        return packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
+        filler = bytes(max(0, size_bytes - HEADERS[self._family]))
+        return echo_request(self._family, self._identifier, self._sequence, filler)
 
     def _is_answer(self, data: bytes) -> bool:
         """Whether *data* answers the last request; IPv4's raw sockets show the IP header too."""
@@ -122,25 +102,8 @@ class Echo:
         if len(icmp) < 8:
             return False
         kind, _, _, identifier, sequence = struct.unpack("!BBHHH", icmp[:8])
-        expected = (_ECHO_REPLY[self._family], self._identifier, self._sequence)
+        expected = (ECHO_REPLY[self._family], self._identifier, self._sequence)
         return (kind, identifier, sequence) == expected
-
-
-def never_fragment(sock: socket.socket, family: int) -> None:
-    """Send with DF set, whatever is known of the path, so that a packet passes whole or not."""
-    if family == 4:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
-    else:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
-
-
-def checksum(packet: bytes) -> int:
-    """Return the Internet checksum of *packet* (RFC 1071)."""
-    even = packet + b"\0" * (len(packet) % 2)
-    total: int = sum(struct.unpack(f"!{len(even) // 2}H", even))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 async def ping(

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import msgspec
 
+from chita.dataplane.probes.icmp import never_fragment
 from chita.errors import InputError
 from chita.lab import echo
 from chita.lab.netns import entered
-from chita.lab.ping import Echo, never_fragment
+from chita.lab.ping import Echo
 from chita.model.net import SCTP, Address, protocol_name
 
 _IN_FLIGHT = 1500
