@@ -275,6 +275,7 @@ _FABRIC = _BOTH | {
         "key_rotation_hours", lambda field: field.integer(0, low=0, high=87_600)
     ),
     "keyEpoch": _Meaning("key_epoch", lambda field: field.integer(0, low=0, high=2**31 - 1)),
+    "activeGateways": _Meaning("active_gateways", lambda field: field.integer(0, low=1, high=8)),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),
     "deniedFlows": _Meaning(
         "denied_flows", lambda field: field.one_of(DeniedFlows), strict=DeniedFlows.END

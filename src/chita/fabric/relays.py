@@ -28,9 +28,6 @@ from chita.model.node import FabricNode
 _UNWRAPPED = (PathKind.ROUTED, PathKind.VXLAN)
 """A relay hands on to its neighbours as to any pod."""
 
-ACTIVE = 2
-"""How many gateways share the flows to a location."""
-
 
 class Relays:
     """The gateways as one node sees them, for each location asked about once."""
@@ -105,7 +102,7 @@ class Relays:
                     behind -= self._wrapping(candidate.node.name, there.name)
                 size = min(candidate.mtu_bytes, behind)
                 able.append(_Hops(candidate, size))
-                if len(able) == ACTIVE:
+                if len(able) == self._cluster.setting.active_gateways:
                     break
         return able
 

@@ -532,6 +532,7 @@ def test_settings_of_both_kinds() -> None:
             "vxlanPort": 4791,
             "encryption": "All",
             "keepaliveSeconds": 9,
+            "activeGateways": 3,
             "meshCIDRs": ["100.65.0.0/16"],
             "flowLogGroups": {"egress": 7},
         },
@@ -540,6 +541,7 @@ def test_settings_of_both_kinds() -> None:
     expected = Settings(
         encryption=Encryption.ALL,
         keepalive_s=9,
+        active_gateways=3,
         vxlan_port=4791,
         vxlan_vni=7,
         mesh_cidrs=(Cidr.parse("100.65.0.0/16"),),

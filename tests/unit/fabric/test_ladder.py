@@ -264,6 +264,12 @@ def test_relays_are_chosen_by_health(health: dict[str, WayHealth], relays: set[s
     assert (PathKind.RELAYED, relays) == (path.kind, set(path.relays))
 
 
+def test_how_many_share_is_a_setting() -> None:
+    cluster = msgspec.structs.replace(TWO, settings={"default": Settings(active_gateways=1)})
+
+    assert 1 == len(paths(cluster, "c2")["a2"].relays)
+
+
 @pytest.mark.parametrize(
     ("nodes", "relay"),
     [
