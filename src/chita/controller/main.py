@@ -16,6 +16,7 @@ from chita.api.auth import ApiConfig
 from chita.api.client import ApiClient
 from chita.api.kinds import CORE
 from chita.api.watch import Deleted, Listed, follow
+from chita.controller.host_endpoints import keep_automatic
 from chita.controller.ipam import IpamCollector
 from chita.controller.policies import POLICIES, keep_told
 from chita.controller.population import ApiPopulation
@@ -50,6 +51,7 @@ async def control(config: ApiConfig, *, ipam_grace_s: float = DEFAULT_GRACE_S) -
             await collector.collect()
 
         tasks.create_task(keep_rotated(client), name="key rotation")
+        tasks.create_task(keep_automatic(client), name="host endpoints")
         for resource in POLICIES:
             tasks.create_task(keep_told(client, resource), name=f"status of {resource.plural}")
         tasks.create_task(_tell_deletions(client, node_gone), name="node-deletions")

@@ -66,7 +66,11 @@ def fabric_node(obj: Field) -> FabricNode:
         location=spec["location"].required(),
         interfaces=tuple(
             [
-                HostInterface(address=item["address"].address(), subnet=item["subnet"].cidr())
+                HostInterface(
+                    address=item["address"].address(),
+                    subnet=item["subnet"].cidr(),
+                    device=item["device"].text(),
+                )
                 for item in spec["interfaces"].items()
             ]
         ),
@@ -96,7 +100,11 @@ def _candidate(item: Field) -> Candidate:
 def fabric_node_object(node: FabricNode) -> dict[str, Any]:
     """Return the API object that says *node*; `fabric_node` reads it back."""
     interfaces = [
-        {"address": str(interface.address), "subnet": str(interface.subnet)}
+        {
+            "address": str(interface.address),
+            "subnet": str(interface.subnet),
+            "device": interface.device,
+        }
         for interface in node.interfaces
     ]
     return {

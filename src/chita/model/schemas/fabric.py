@@ -55,7 +55,11 @@ _NODE = Record(
         "location": Text(),
         "interfaces": ListOf(
             item=Record(
-                fields={"address": _ADDRESS, "subnet": Text(format=Format.CIDR)},
+                fields={
+                    "address": _ADDRESS,
+                    "subnet": Text(format=Format.CIDR),
+                    "device": Text(),
+                },
                 required=("address", "subnet"),
                 open=True,
             ),

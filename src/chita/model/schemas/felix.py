@@ -285,7 +285,14 @@ _OVERLAY: Final[dict[str, Schema]] = {
     "wireguardThreadingEnabled": Flag(),
 }
 
-USED_FIELDS: Final = frozenset({*HOST_SETTINGS, "wireguardListeningPort"})
+USED_FIELDS: Final = frozenset(
+    {
+        *HOST_SETTINGS,
+        "wireguardListeningPort",
+        "failsafeInboundHostPorts",
+        "failsafeOutboundHostPorts",
+    }
+)
 """What of it means something here."""
 
 SPEC: Final = Record(

@@ -7,7 +7,7 @@ are is the same on every node: a kernel without what the rest needs is refused b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from chita.model.problem import Problem
 from chita.model.schemas.policy import V3
@@ -20,7 +20,7 @@ def unenforced(policy: Raw) -> list[Problem]:
     spec = policy.get("spec")
     if policy.get("apiVersion") != V3 or not isinstance(spec, Mapping):
         return []
-    return [*_http_rules(spec), *_host_rules(spec)]
+    return list(_http_rules(spec))
 
 
 def _http_rules(spec: Raw) -> Iterator[Problem]:
@@ -32,16 +32,3 @@ def _http_rules(spec: Raw) -> Iterator[Problem]:
                     f"spec.{direction}[{index}].http",
                     "is not enforced yet, so the rule allows nothing; the others count",
                 )
-
-
-def _host_rules(spec: Raw) -> Iterator[Problem]:
-    for field in _HOST_ONLY:
-        if spec.get(field) is True:
-            yield Problem(
-                f"spec.{field}",
-                "is for host endpoints, whose own traffic is not filtered yet: the policy has no "
-                "effect",
-            )
-
-
-_HOST_ONLY: Final = ("doNotTrack", "preDNAT")

@@ -81,13 +81,6 @@ def _policy(obj: Raw) -> Iterator[Problem]:
         yield Problem("spec.performanceHints", "has no effect: policies are ready in time anyway")
 
 
-def _host_endpoint(obj: Raw) -> Iterator[Problem]:
-    del obj
-    yield Problem(
-        "kind", "is known to rules as a peer; traffic of the host itself is not filtered yet"
-    )
-
-
 def _workload_endpoint(obj: Raw) -> Iterator[Problem]:
     for field in ("ipNATs", "allowSpoofedSourcePrefixes", "qosControls"):
         if _part(obj, "spec").get(field):
@@ -121,6 +114,18 @@ def _felix(obj: Raw) -> Iterator[Problem]:
             yield Problem(f"spec.{field}", "is checked and not used here")
 
 
+def _kube_controllers(obj: Raw) -> Iterator[Problem]:
+    """Yield all but what says which host endpoints are made (controller.host_endpoints)."""
+    spec = _part(obj, "spec")
+    for field in sorted(spec.keys() - {"controllers"}):
+        yield Problem(f"spec.{field}", "is checked and not used here")
+    controllers = _part(spec, "controllers")
+    for field in sorted(controllers.keys() - {"node"}):
+        yield Problem(f"spec.controllers.{field}", "is checked and not used here")
+    for field in sorted(_part(controllers, "node").keys() - {"hostEndpoint"}):
+        yield Problem(f"spec.controllers.node.{field}", "is checked and not used here")
+
+
 def _unread(obj: Raw) -> Iterator[Problem]:
     yield Problem("kind", f"a {obj['kind']} is checked and stored; nothing here reads it yet")
 
@@ -131,7 +136,7 @@ _REPLACED: Final = {
 }
 _UNREAD: Final = (
     "BGPConfiguration", "BGPFilter", "BGPPeer", "CalicoNodeStatus", "ClusterInformation",
-    "KubeControllersConfiguration", "Node",
+    "Node",
 )  # fmt: skip
 _RULES: Final[dict[tuple[str, str], _Warnings]] = {
     (V3, "NetworkPolicy"): _policy,
@@ -139,10 +144,10 @@ _RULES: Final[dict[tuple[str, str], _Warnings]] = {
     (V3, "GlobalNetworkPolicy"): _policy,
     (V3, "StagedGlobalNetworkPolicy"): _policy,
     (V3, "Profile"): _policy,
-    (V3, "HostEndpoint"): _host_endpoint,
     (V3, "WorkloadEndpoint"): _workload_endpoint,
     (V3, "IPPool"): _pool,
     (V3, "IPAMConfiguration"): _ipam,
     (V3, "FelixConfiguration"): _felix,
+    (V3, "KubeControllersConfiguration"): _kube_controllers,
     **{(V3, kind): _unread for kind in _UNREAD},
 }

@@ -51,11 +51,27 @@ def obj(kind: str, spec: Raw, *, version: str = V3, name: str = "default") -> Ra
         ),
         pytest.param(
             obj("GlobalNetworkPolicy", {"doNotTrack": True, "applyOnForward": True}),
-            ["spec.doNotTrack"],
+            [],
             id="untracked",
         ),
+        pytest.param(obj("HostEndpoint", {"node": "n", "interfaceName": "eth0"}), [], id="host"),
         pytest.param(
-            obj("HostEndpoint", {"node": "n", "interfaceName": "eth0"}), ["kind"], id="host"
+            obj(
+                "KubeControllersConfiguration",
+                {
+                    "healthChecks": "Enabled",
+                    "controllers": {
+                        "policy": {},
+                        "node": {"syncLabels": "Enabled", "hostEndpoint": {}},
+                    },
+                },
+            ),
+            [
+                "spec.healthChecks",
+                "spec.controllers.policy",
+                "spec.controllers.node.syncLabels",
+            ],
+            id="controllers",
         ),
         pytest.param(
             obj("IPPool", {"cidr": "10.0.0.0/16", "ipipMode": "CrossSubnet"}),
