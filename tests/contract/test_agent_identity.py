@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from chita.agent.identity import api_config, why_unusable, wireguard_private_key, write_private
+from chita.agent.identity import api_config, why_unusable, wireguard_private_key
 from chita.agent.settings import AgentSettings
 from chita.api.client import UNTRUSTED, ApiClient
 from chita.api.kinds import CHITA, CORE
+from chita.api.private_file import write_private
 from chita.errors import ApiError, InputError
 from chita.fabric.keys import public_key
 from chita.server.pki import load_or_make_authority
@@ -177,8 +178,8 @@ def test_a_damaged_wireguard_key_is_named(tmp_path: Path) -> None:
 
 def test_private_files_stay_private_when_replaced(tmp_path: Path) -> None:
     """Also when an earlier attempt left its half behind for all to read."""
-    (tmp_path / "node.key.new").write_text("left behind")
-    (tmp_path / "node.key.new").chmod(0o644)
+    (tmp_path / ".node.key.new").write_text("left behind")
+    (tmp_path / ".node.key.new").chmod(0o644)
 
     write_private(tmp_path / "node.key", b"secret")
 

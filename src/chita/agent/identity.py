@@ -6,7 +6,6 @@ rotate them by accident (it would break every tunnel until all others have heard
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +21,10 @@ from cryptography.x509.oid import NameOID
 from chita.agent.settings import AgentSettings
 from chita.api.auth import ApiConfig, read_kubeconfig
 from chita.api.client import ApiClient
+from chita.api.private_file import write_private
 from chita.errors import InputError, ParseError
 from chita.fabric.keys import decode_key, private_key_text
+from chita.model.node import NODE_PREFIX, NODES
 
 JOIN_PATH = "/chita/v1/join"
 
@@ -103,8 +104,8 @@ def signing_request(node: str, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the PEM request for a node's client certificate, named as Kubernetes names nodes."""
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, NODES),
+            x509.NameAttribute(NameOID.COMMON_NAME, NODE_PREFIX + node),
         ]
     )
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
@@ -125,19 +126,6 @@ def wireguard_private_key(file: Path) -> str:
     except ParseError as error:
         raise InputError(f"{file}: {error}; remove it, and a new one is made") from error
     return key
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Write *file* whole or not at all, readable by its owner alone."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = file.with_suffix(file.suffix + ".new")
-    temporary.unlink(missing_ok=True)  # an earlier attempt's, with whatever mode
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(file)
 
 
 class PreviousKey(msgspec.Struct, frozen=True):

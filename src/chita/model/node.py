@@ -8,6 +8,11 @@ import msgspec
 
 from chita.model.net import Address, Cidr
 
+NODES = "system:nodes"
+NODE_PREFIX = "system:node:"
+"""The group of all nodes, and what stands before a node's name in its user's (Kubernetes' node
+authorizer): organization and common name of its client certificate."""
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A member of the cluster: a Kubernetes node, VM or bare-metal host."""

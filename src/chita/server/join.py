@@ -20,10 +20,10 @@ import msgspec
 from chita.errors import ConflictError, ExhaustedError, InputError
 from chita.model.kinds import known_kind
 from chita.model.names import dns_subdomain_problem
+from chita.model.node import NODE_PREFIX, NODES
 from chita.server import status
 from chita.server.authorization import MESH_ANNOTATIONS
 from chita.server.registry import Options
-from chita.server.users import NODE_PREFIX, NODES
 from chita.store.store import Key
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from chita.api.auth import ApiConfig
+from chita.api.private_file import write_private
 from chita.api.tls import use_small_buffers
 from chita.errors import EngineError, InputError
 from chita.model.kinds import known_kind
@@ -168,8 +169,8 @@ def _tls(settings: ServerSettings, authority: pki.Authority) -> ssl.SSLContext:
     names += [e.host for e in settings.listen if e.host not in {"0.0.0.0", "::"}]  # noqa: S104 - compared, not bound
     identity = authority.server(names)
     certificate, key = settings.data_dir / "server.crt", settings.data_dir / "server.key"
-    pki.write_private(certificate, identity.certificate)
-    pki.write_private(key, identity.key)
+    write_private(certificate, identity.certificate)
+    write_private(key, identity.key)
     context = ssl.create_default_context(
         ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate_pem.decode()
     )
@@ -186,7 +187,7 @@ def _write_kubeconfig(
     identity = authority.client(ADMIN, [ADMINS])
     text = pki.kubeconfig(_url(first), authority.certificate_pem, identity)
     try:
-        pki.write_private(settings.kubeconfig, text)
+        write_private(settings.kubeconfig, text)
     except OSError as error:
         raise EngineError(f"write kubeconfig {settings.kubeconfig}: {error}") from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from chita.api.private_file import write_private
 from chita.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -116,17 +116,6 @@ def load_or_make_authority(directory: Path) -> Authority:
             f"certificate authority in {directory}: {error}; restore ca.crt and ca.key, or remove "
             "both to found a new cluster (every node must join again)"
         ) from error
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read (mode 0600), whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def kubeconfig(server: str, authority: bytes, identity: Identity) -> bytes:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from chita.model.node import NODE_PREFIX, NODES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ADMINS = "system:masters"
-NODES = "system:nodes"
-NODE_PREFIX = "system:node:"
 
 
 class User(msgspec.Struct, frozen=True):
