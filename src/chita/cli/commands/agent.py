@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from chita.cli.log_options import logging_options
+
 
 @click.command()
 @click.option("--node", default="", help="This node's name in the API; else the one it joined as.")
@@ -52,8 +54,7 @@ import click
     show_default=True,
     help="Seconds between comparisons with the kernel when nothing happens.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@logging_options
 def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
     node: str,
     server: str,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from chita.cli.log_options import logging_options
+
 
 def _endpoint(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
@@ -70,8 +72,7 @@ def _endpoint(text: str) -> tuple[str, int]:
     show_default=True,
     help="Seconds that an address must look leaked before it is freed.",
 )
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@logging_options
 def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     data_dir: Path,
     listen: tuple[str, ...],
