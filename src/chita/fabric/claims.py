@@ -1,7 +1,10 @@
 """What two nodes claim at once, of which only one can be right: keys and addresses.
 
 A machine that was cloned with its state directory has the key of the other. Nobody can tell whose
-it is, so that neither gets a tunnel; everybody else is left alone.
+it is, so that neither gets a tunnel; everybody else is left alone. Nor can anybody tell who answers
+at a private address that two nodes of one location have, usually since one of them stands elsewhere
+and its label is wrong: neither is reached over the location's network, where its packets, and
+probes, would go to a stranger.
 """
 
 from __future__ import annotations
@@ -9,7 +12,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from chita.model.node import FabricNode
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """Who else claims what a node claims, by the node's name; only of those with rivals."""
+
+    keys: Mapping[str, tuple[str, ...]]
+    addresses: Mapping[str, tuple[str, ...]]
+
+
+def claims(nodes: Mapping[str, FabricNode]) -> Claims:
+    """Return what is claimed twice."""
+    return Claims(key_rivals(nodes), address_rivals(nodes))
 
 
 def key_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 import msgspec
 
 from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState, Session
-from chita.fabric.claims import key_rivals
+from chita.fabric.claims import claims
 from chita.fabric.detours import detour_offer
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
@@ -46,10 +46,10 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
     names = sorted((cluster.nodes.keys() | cluster.fabric_nodes.keys()) - {local})
     if here is None:
         return {name: _no_path(name, f"{local} has not joined the fabric yet") for name in names}
-    rivals = key_rivals(cluster.fabric_nodes)
+    claimed = claims(cluster.fabric_nodes)
 
     def promise(one: FabricNode, other: FabricNode) -> Promise:
-        return _REMEMBERED.of(cluster, one, other, rivals)
+        return _REMEMBERED.of(cluster, one, other, claimed)
 
     near = {
         name: _DECIDED.near(local, name, promise(here, there), health)

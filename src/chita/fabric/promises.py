@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from chita.desired.paths import PathKind
+from chita.fabric.claims import Claims
+from chita.fabric.neighbours import private_address
 from chita.fabric.offers import TUNNEL_KINDS, Offer, Rating, Refusal, local_offers, tunnel_offers
 from chita.model.cluster import ClusterState
 from chita.model.epochs import common_epochs, in_epoch
@@ -51,13 +54,16 @@ class Promises:
         cluster: ClusterState,
         here: FabricNode,
         there: FabricNode,
-        rivals: Mapping[str, Sequence[str]],
+        claimed: Claims,
     ) -> Promise:
-        """Return what is promised from *here* to *there*; *rivals* are those that claim its key."""
+        """Return what is promised from *here* to *there*, where some is *claimed* twice."""
+        if here.location == there.location:
+            for node in (here, there):
+                if node.name in claimed.addresses:
+                    return _without_network(cluster, here, there, node, claimed)
         for name in (here.name, there.name):
-            if name in rivals:
-                why = f"{' and '.join(rivals[name])} claims the key of {name} too"
-                return Promise(local_offers(cluster, here, there), {0: _refused(why)})
+            if name in claimed.keys:
+                return Promise(local_offers(cluster, here, there), _keyless(name, claimed))
         if len(self._pairs) > REMEMBERED or not self._is_said_still(cluster):
             self._said = (cluster.settings, cluster.locations, cluster.pools)
             self._pairs = {}
@@ -93,6 +99,42 @@ def _tunnels(
         epoch: tunnel_offers(cluster, in_epoch(here, epoch), in_epoch(there, epoch))
         for epoch in epochs
     }
+
+
+def _keyless(name: str, claimed: Claims) -> dict[int, Sequence[Rating]]:
+    """Return what is left of tunnels with *name*, whose key somebody else claims too."""
+    return {0: _refused(f"{' and '.join(claimed.keys[name])} claims the key of {name} too")}
+
+
+def _without_network(
+    cluster: ClusterState,
+    here: FabricNode,
+    there: FabricNode,
+    doubled: FabricNode,
+    claimed: Claims,
+) -> Promise:
+    """Return what is promised when *doubled*, one of the two, has an address of another there.
+
+    Nothing over private addresses: whoever answers there may be the other.
+    """
+    others = " and ".join(claimed.addresses[doubled.name])
+    why = (
+        f"{others} in {doubled.location} has {private_address(doubled)} of {doubled.name} too: "
+        "two networks, one label"
+    )
+    tunnels = _tunnels(cluster, here, there)
+    for name in (here.name, there.name):
+        if name in claimed.keys:
+            tunnels = _keyless(name, claimed)
+    public = {
+        epoch: [
+            Refusal(PathKind.PRIVATE, why) if rating.kind is PathKind.PRIVATE else rating
+            for rating in ratings
+        ]
+        for epoch, ratings in tunnels.items()
+    }
+    local = [Refusal(kind, why) for kind in (PathKind.ROUTED, PathKind.VXLAN)]
+    return Promise(local, public)
 
 
 def _refused(why: str) -> list[Rating]:

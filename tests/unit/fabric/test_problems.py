@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -139,7 +141,7 @@ def test_two_that_claim_one_key_are_named_and_the_others_left_alone() -> None:
 
 
 def test_two_with_one_address_in_one_location() -> None:
-    """Two networks with one label: what is sent there stays here, so they need a tunnel."""
+    """Two networks with one label: whoever answers there may be the other, also for neighbours."""
     twin = fabric_node("a3", "aws-x", "10.0.0.11")
     cluster = hybrid(GATE, INNER, twin)
 
@@ -153,7 +155,9 @@ def test_two_with_one_address_in_one_location() -> None:
     assert PathKind.WIREGUARD == path.kind
     vxlan = next(rung for rung in path.rungs if rung.kind is PathKind.VXLAN)
     assert RungState.REFUSED is vxlan.state
-    assert "so have we" in vxlan.reason
+    assert "a3 in aws-x has 10.0.0.11 of a1 too" in vxlan.reason
+    assert PathKind.WIREGUARD == paths(cluster, "a2")["a1"].kind
+    assert PathKind.RELAYED == paths(cluster, "a2")["a3"].kind
 
 
 def test_two_with_one_mesh_address() -> None:
@@ -243,3 +247,10 @@ def test_keys_not_published_yet_are_claimed_by_nobody() -> None:
     mute = [msgspec.structs.replace(node, wireguard_key="") for node in (GATE, INNER)]
 
     assert {} == key_rivals(records(*mute))
+
+
+def test_each_problem_is_in_the_reference() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "fabric-problems.md"
+    rows = page.read_text(encoding="utf-8").splitlines()
+
+    assert list(ProblemKind) == [row.split("`")[1] for row in rows if row.startswith("| `")]
