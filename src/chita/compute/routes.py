@@ -10,7 +10,7 @@ from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
 from chita.desired.paths import Path, PathKind
 from chita.desired.policy import EndpointPolicy
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
-from chita.desired.tunnels import TRANSIT_OVERHEAD, wireguard_device
+from chita.desired.tunnels import TRANSIT_OVERHEAD, VXLAN_OVERHEAD, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
@@ -228,7 +228,7 @@ def _overlay(
 
 def vxlan_overhead(here: FabricNode) -> int:
     """Return what VXLAN adds to a packet, bytes: *here*'s first address is the outer one."""
-    return 50 if not here.interfaces or here.interfaces[0].address.family == 4 else 70
+    return VXLAN_OVERHEAD[here.interfaces[0].address.family if here.interfaces else 4]
 
 
 def _below(mtu_bytes: int, device_bytes: int) -> int | None:

@@ -6,6 +6,10 @@ import msgspec
 
 from chita.model.net import Address, Cidr
 
+VXLAN_OVERHEAD = {4: 50, 6: 70}
+"""Outer IP, UDP, VXLAN (RFC 7348 section 5) and the inner Ethernet header, by outer family: bytes
+that VXLAN adds to a packet."""
+
 
 class Vtep(msgspec.Struct, frozen=True, kw_only=True):
     """The VXLAN end of another node of this location (RFC 7348)."""

@@ -6,8 +6,7 @@ encapsulation included; the inner MTU is what is left for the pod's packet.
 
 from __future__ import annotations
 
-VXLAN_OVERHEAD = {4: 50, 6: 70}
-"""Outer IP, UDP, VXLAN (RFC 7348 section 5) and the inner Ethernet header, by outer family."""
+from chita.desired.tunnels import VXLAN_OVERHEAD
 
 WIREGUARD_OVERHEAD = {4: 60, 6: 80}
 """Outer IP, UDP, 16 bytes of message header and 16 of authentication tag."""
