@@ -112,10 +112,12 @@ class Prober:
         plan, last = self._plan(), self._followed
         if plan is None:
             return
-        is_same = last is not None and plan.cluster is last.cluster and plan.state is last.state
-        if is_same and self.busy == self._followed_busy:
+        if last is not None and plan.state is last.state and self.busy == self._followed_busy:
             return
-        self._followed, self._followed_busy = plan, self.busy
+        self._followed = plan
+        if last is not None and self.busy == self._followed_busy and _is_same(plan, last):
+            return
+        self._followed_busy = self.busy
         if last is not None:
             for switch in self.timeline.switch(last.state.paths, plan.state.paths, time.time()):
                 _LOG.info(
@@ -194,6 +196,16 @@ class Prober:
                 _LOG.info("way changed", way=str(turn.way), verdict=turn.verdict, why=turn.reason)
         self.health = health
         self._changed(health)
+
+
+def _is_same(plan: Plan, last: Plan) -> bool:
+    """Whether the same is to be probed: most changes are of pods."""
+    return (
+        plan.cluster.nodes is last.cluster.nodes
+        and plan.cluster.fabric_nodes is last.cluster.fabric_nodes
+        and plan.state.wireguards == last.state.wireguards
+        and plan.state.paths == last.state.paths
+    )
 
 
 def _first_hop(way: Way) -> str:

@@ -7,7 +7,8 @@ and the relays in use as often as ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -213,9 +214,10 @@ def _transits(
     ]
     for location, behind in _behind_relays(cluster, paths).items():
         in_use = {name for node in behind for name in _relays_in_use(paths[node])}
-        listed = list(dict.fromkeys(name for node in behind for name in _listed(paths[node])))
-        for place, name in enumerate(_candidates(gateways, here, location, in_use, listed)):
-            ends = _ends(cluster, here, behind, name)
+        listed = _listed([paths[node] for node in behind])
+        asked = _asked(cluster, here, paths, behind)
+        for place, name in enumerate(_candidates(gateways, here, location, in_use, list(listed))):
+            ends = _ends(asked, name)
             relay = cluster.nodes.get(name)
             via = common_mesh(here, relay) if relay is not None else None
             if not ends or via is None or via.family != ends[0].family:
@@ -234,19 +236,8 @@ def _transits(
                 use=Use.URGENT if used else Use.STANDBY,
                 every_s=timing.transit_s if used else idle_s,
                 size_every_s=timing.size_used_s if used else timing.size_standby_s,
-                mtu_bytes=_transit_mtu(hop, name, [paths[node] for node in behind]),
+                mtu_bytes=min(hop.mtu_bytes - TRANSIT_OVERHEAD[4], listed.get(name, hop.mtu_bytes)),
             )
-
-
-def _transit_mtu(hop: Target, relay: str, behind: Iterable[Path]) -> int:
-    """Return what a packet through *relay* may be at most: what the paths say, if they name it."""
-    said = [
-        rung.mtu_bytes
-        for path in behind
-        for rung in rungs(path)
-        if _is_relayed(rung) and relay in rung.relays
-    ]
-    return min(hop.mtu_bytes - TRANSIT_OVERHEAD[4], max(said, default=hop.mtu_bytes))
 
 
 def _hop(paths: Mapping[str, Path], hops: Mapping[Way, Target], relay: str) -> Target | None:
@@ -259,8 +250,15 @@ def _is_relayed(rung: Rung) -> bool:
     return rung.kind is PathKind.RELAYED and rung.state is not RungState.REFUSED
 
 
-def _listed(path: Path) -> tuple[str, ...]:
-    return next((rung.relays for rung in rungs(path) if _is_relayed(rung)), ())
+def _listed(behind: Iterable[Path]) -> dict[str, int]:
+    """Return the relays that paths name, in their order, and how large a packet each may take."""
+    found: dict[str, int] = {}
+    for path in behind:
+        for rung in rungs(path):
+            if _is_relayed(rung):
+                for relay in rung.relays:
+                    found[relay] = max(found.get(relay, 0), rung.mtu_bytes)
+    return found
 
 
 def _behind_relays(cluster: ClusterState, paths: Mapping[str, Path]) -> dict[str, list[str]]:
@@ -295,18 +293,34 @@ def _candidates(
     return [name for name in wanted if name in known]
 
 
-def _ends(
-    cluster: ClusterState, here: Node, behind: Iterable[str], relay: str
-) -> tuple[Address, ...]:
-    """Return who is to answer through *relay*: nodes behind it, not itself, of one family."""
-    meshes = [
-        mesh
-        for name in behind
-        if name != relay
-        and (node := cluster.nodes.get(name)) is not None
-        and (mesh := common_mesh(here, node)) is not None
-    ]
-    return tuple([mesh for mesh in meshes if mesh.family == meshes[0].family][:ENDS])
+def _asked(
+    cluster: ClusterState, here: Node, paths: Mapping[str, Path], behind: Sequence[str]
+) -> dict[str, Address]:
+    """Return who may be asked to answer through relays, of one family: a few, each node others.
+
+    Those that need a relay come first: what concerns them is found out.
+    """
+    needy = [name for name in behind if paths[name].kind is PathKind.RELAYED]
+    found: dict[str, Address] = {}
+    for name in (*_from_own_place(needy, here), *_from_own_place(behind, here)):
+        node = cluster.nodes.get(name)
+        mesh = common_mesh(here, node) if node is not None else None
+        if mesh is not None and all(mesh.family == it.family for it in found.values()):
+            found[name] = mesh
+        if len(found) > ENDS:
+            break
+    return found
+
+
+def _from_own_place(names: Sequence[str], here: Node) -> Sequence[str]:
+    """Return *names*, each node from another place on, so that not all ask the same few."""
+    start = zlib.crc32(here.name.encode()) % max(1, len(names))
+    return (*names[start:], *names[:start])
+
+
+def _ends(asked: Mapping[str, Address], relay: str) -> tuple[Address, ...]:
+    """Return who is to answer through *relay*: not itself."""
+    return tuple([mesh for name, mesh in asked.items() if name != relay][:ENDS])
 
 
 def _within_budget(wanted: Mapping[Way, Target], timing: Timing) -> dict[Way, Target]:
