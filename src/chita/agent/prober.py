@@ -201,8 +201,8 @@ class Prober:
 def _is_same(plan: Plan, last: Plan) -> bool:
     """Whether the same is to be probed: most changes are of pods."""
     return (
-        plan.cluster.nodes is last.cluster.nodes
-        and plan.cluster.fabric_nodes is last.cluster.fabric_nodes
+        plan.cluster.nodes == last.cluster.nodes
+        and plan.cluster.fabric_nodes == last.cluster.fabric_nodes
         and plan.state.wireguards == last.state.wireguards
         and plan.state.paths == last.state.paths
     )
