@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.tunnels.wireguard import WireguardTunnel
 from chita.dataplane.tunnels.wireguard_go import WireguardGo
-from chita.errors import EngineError
+from chita.desired.tunnels import Wireguard
+from chita.errors import EngineError, KernelError
+from chita.fabric.keys import private_key_text
+from chita.lab.netns import entered
+from chita.model.net import Address
 from network_namespace import fresh_namespaces, needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -92,3 +99,24 @@ def test_the_program_s_last_words_are_told(
     process.remove()
     with NetlinkSocket(namespace=space) as socket:
         assert Links(socket).get(DEVICE) is None
+
+
+def test_a_port_in_use_is_named_and_taken_once_it_is_free(
+    space: Path, process: WireguardGo
+) -> None:
+    """The message says who to ask; nothing but the device waits for it."""
+    private_key = private_key_text(X25519PrivateKey.generate())
+    desired = Wireguard(
+        device=DEVICE, port=51820, mtu_bytes=1420, addresses=(Address.parse("100.64.0.1"),)
+    )
+    with entered(space):
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        link_socket = NetlinkSocket()
+    with other:
+        other.bind(("0.0.0.0", 51820))
+        tunnel = WireguardTunnel(process, link_socket)
+        with pytest.raises(KernelError, match="ss -ulpn sport = :51820"):
+            tunnel.sync(desired, private_key, now_s=0.0)
+
+    assert {} == tunnel.sync(desired, private_key, now_s=0.0)
+    assert 51820 == tunnel.read().port

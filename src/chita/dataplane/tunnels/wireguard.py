@@ -7,7 +7,9 @@ replaced: a session that stays is not disturbed, and the cost of a change is tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -112,7 +114,8 @@ class WireguardTunnel:
         is_new = self._backend.ensure()
         actual = self._backend.read()
         if (actual.private_key, actual.port) != (private_key, desired.port):
-            self._backend.put_device(private_key, desired.port)
+            with _named_port(desired.port):
+                self._backend.put_device(private_key, desired.port)
         changes = peer_changes(desired.peers, actual.peers, self._intended, now_s=now_s)
         refused = apply(
             changes, lambda _, it: self._backend.put_peer(it), self._backend.remove_peer
@@ -120,7 +123,8 @@ class WireguardTunnel:
         self._intended = {
             key: peer.endpoint for key, peer in desired.peers.items() if key not in refused
         }
-        refused_link = self._sync_link(desired)
+        with _named_port(desired.port):
+            refused_link = self._sync_link(desired)
         if is_new:
             self._greet([it for key, it in desired.peers.items() if key not in refused])
         return {f"peer {key}": error for key, error in refused.items()} | refused_link
@@ -181,6 +185,21 @@ class WireguardTunnel:
             self._links.disable_link_local(link.index)
             self._links.set_up(link.index)
         return refused
+
+
+@contextmanager
+def _named_port(port: int) -> Iterator[None]:
+    """Say what to do about a *port* that is in use; the kernel binds it when the device goes up."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise KernelError(
+            f"UDP port {port}, where WireGuard is to listen, is in use: `ss -ulpn sport = :{port}` "
+            "names the program; end it, or set wireguardPort of the FabricConfiguration 'default'",
+            errno=errno.EADDRINUSE,
+        ) from error
 
 
 def peer_changes(
