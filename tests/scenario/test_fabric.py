@@ -11,7 +11,7 @@ import pytest
 
 from chita.lab.cluster import Lab
 from chita.lab.scenarios import gateways, pairs, processes
-from chita.lab.scenarios.bench import EXTRA_WORLD, Bench, warm_up
+from chita.lab.scenarios.bench import EXTRA_WORLD, Bench
 from chita.lab.scenarios.figures import Figure
 from chita.lab.world import DEFAULT_WORLD
 from scenario_lab import make_lab
@@ -24,8 +24,9 @@ def bench(_needs_root: None) -> Iterator[Bench]:
     lab: Lab = make_lab(DEFAULT_WORLD, EXTRA_WORLD)
     try:
         lab.up([str(DEFAULT_WORLD), str(EXTRA_WORLD)])
-        warm_up(lab)
-        yield Bench(lab)
+        bench = Bench(lab)
+        bench.settle()
+        yield bench
     finally:
         lab.down()
 

@@ -9,15 +9,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import msgspec
 
 from chita.api.kinds import resource_of
+from chita.desired.paths import Path
 from chita.errors import ChitaError, EngineError
+from chita.fabric.path import paths
 from chita.lab.attach import attached_pods, pod_key
 from chita.lab.cluster import Lab
 from chita.lab.faults import Fault
@@ -28,14 +30,15 @@ from chita.lab.streams import Plan, Results, Stream, Transfer
 from chita.lab.world import DEFAULT_WORLD, read_world
 from chita.model.net import Address
 
-EXTRA_WORLD = Path(__file__).with_name("world.yaml")
-LAYOUT = Layout(directory=Path("/run/chita-lab-scenarios"), api_port=16444, prefix="chita-tm-")
+EXTRA_WORLD = FilePath(__file__).with_name("world.yaml")
+LAYOUT = Layout(directory=FilePath("/run/chita-lab-scenarios"), api_port=16444, prefix="chita-tm-")
 """Named like tests, so that the sweep of a user's lab spares it."""
 
 SETTLE_S = 60.0
 """How long the network may take to be as it was before a fault."""
 
 _POLL_S = 0.02
+_SHOWN = 4
 _ports = itertools.count(20000)
 
 
@@ -71,7 +74,6 @@ class Bench:
         """What the running scenario has to say beside its figures."""
         self.nodes = [node.name for node in lab.topology.nodes]
         self._ends = self._find_ends()
-        self._usual = self.paths()
 
     def refresh(self) -> None:
         """Learn the pods' addresses again."""
@@ -109,14 +111,6 @@ class Bench:
         """Return how the agent of *here* says that it reaches *there*."""
         path: dict[str, Any] = self.status(here)["paths"][there]
         return path
-
-    def paths(self) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
-        """Return kind and relays of every path."""
-        return {
-            (here, there): (path["kind"], tuple(sorted(path.get("relays", ()))))
-            for here in self.nodes
-            for there, path in self.status(here)["paths"].items()
-        }
 
     def records(self) -> dict[str, dict[str, Any]]:
         """Return every node's FabricNode, as the API has it."""
@@ -222,7 +216,9 @@ class Bench:
             time.sleep(_POLL_S)
 
     def settle(self) -> None:
-        """Mend every fault; return when agents are in sync and all paths are as in the beginning.
+        """Mend every fault; return when agents are in sync and all paths are what they should be.
+
+        That is: of the kind that the records promise where nothing is broken, and with the relays.
 
         Raises:
             EngineError: they are not, after a minute; the message names the paths.
@@ -234,18 +230,34 @@ class Bench:
             lambda: not any(self.status(node)["interrupted"] for node in self.nodes),
             s=SETTLE_S,
         )
+        promised = self._promised()
         try:
-            self.until("as before", lambda: self.paths() == self._usual, s=SETTLE_S)
+            self.until("as promised", lambda: not self._other_than(promised), s=SETTLE_S)
         except EngineError as error:
-            now = self.paths()
-            changed = [
-                f"{here} to {there}: {now[here, there]} instead of {usual}"
-                for (here, there), usual in self._usual.items()
-                if now[here, there] != usual
-            ]
-            self._usual = now
-            shown = "; ".join(changed[:4])
-            raise EngineError(f"{len(changed)} paths are not as before: {shown}") from error
+            others = self._other_than(promised)
+            shown = "; ".join(itertools.islice(others, _SHOWN))
+            raise EngineError(f"{len(others)} paths are not as they should be: {shown}") from error
+
+    def _promised(self) -> dict[tuple[str, str], Path]:
+        """Return every path as the records promise it, by the same function as the agents'."""
+        cluster = asyncio.run(self.lab.cluster())
+        return {
+            (here, there): path
+            for here in self.nodes
+            for there, path in paths(cluster, here).items()
+        }
+
+    def _other_than(self, promised: dict[tuple[str, str], Path]) -> list[str]:
+        """Return the paths that are of another kind, or without a relay that should be there."""
+        found = []
+        for here in self.nodes:
+            for there, path in self.status(here)["paths"].items():
+                wanted = promised.get((here, there))
+                if wanted is None:
+                    continue
+                if path["kind"] != wanted.kind or not set(wanted.relays) <= set(path["relays"]):
+                    found.append(f"{here} to {there} is {path['kind']}: {path['reason']}")
+        return found
 
     def chita(self, *arguments: str, s: float = 60) -> str:
         """Run ``chita`` as the administrator would; return what it prints.
@@ -276,32 +288,11 @@ def standing_bench(progress: Callable[[str], None]) -> Iterator[Bench]:
     try:
         progress("bringing the lab up")
         lab.up([str(file) for file in files])
-        warm_up(lab)
-        yield Bench(lab)
+        bench = Bench(lab)
+        bench.settle()
+        yield bench
     finally:
         lab.down()
-
-
-def warm_up(lab: Lab) -> None:
-    """Return when no agent has changed its mind for a second: probes have found the ways."""
-    last: object = None
-    since = time.monotonic()
-    deadline = since + SETTLE_S
-    while time.monotonic() < deadline and (last is None or time.monotonic() - since < _STEADY_S):
-        now = {
-            node.name: [(path["kind"], path["mtu_bytes"]) for path in _paths_of(lab, node.name)]
-            for node in lab.topology.nodes
-        }
-        if now != last:
-            last, since = now, time.monotonic()
-        time.sleep(0.2)
-
-
-_STEADY_S = 4.0
-
-
-def _paths_of(lab: Lab, node: str) -> Sequence[dict[str, Any]]:
-    return list(lab.status(node)["paths"].values())
 
 
 def _interface_mtu(namespace: str) -> int:
