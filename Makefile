@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 # Debian's interpreter by its path: a version manager's shim costs 100 ms a start.
 PYTHON ?= /usr/bin/python3
+# Each of a lab's agents would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 CHITA := $(BIN)/chita

@@ -33,8 +33,8 @@ from chita.rpc.messages import (
 )
 from chita.telemetry.prometheus import exposition
 
-SESSIONS_S = 1.0
-"""How old what is told of WireGuard sessions may be, seconds."""
+SESSIONS_S = 0.0
+"""How old what is told of WireGuard sessions may be, seconds: a person asks now."""
 
 
 class Answers:

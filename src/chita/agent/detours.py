@@ -54,6 +54,12 @@ class Detours:
         self._running: set[str] = set()
         self._turned_s: float | None = None
         """Since when UDP is otherwise than the streams assume."""
+        serving = self._process("serve").task
+        if isinstance(serving, Serve):  # an earlier agent's, whose streams go on
+            self._running.add("serve")
+            record.observed = msgspec.structs.replace(
+                record.observed, tcp_relay_port=serving.listen_port
+            )
 
     async def run(self) -> NoReturn:
         """Look twice a second, for ever."""

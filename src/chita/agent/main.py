@@ -19,6 +19,7 @@ from chita.agent.connections import Connections
 from chita.agent.detours import Detours
 from chita.agent.discovery import keep_discovered
 from chita.agent.healing import keep_healed, keep_ruleset_healed, keep_ruleset_verified
+from chita.agent.health_file import keep_remembered, remembered
 from chita.agent.identity import api_config
 from chita.agent.key_ring import KeyRing
 from chita.agent.lifeline import server_port
@@ -66,6 +67,7 @@ SETTLE_S = 30.0
 """How often what CNI calls left half done is tried again, seconds."""
 
 JOIN_RETRY_S = 1.0
+HEALTH_FILE = "health.json"
 CLOCK_S = 1.0
 """How often the clocks are compared, seconds."""
 
@@ -150,9 +152,15 @@ class Agent:
         )
         sessions = self._sessions = Sessions(self._applier.wireguards, self._kernel)
         self._questions = Questions(settings.node, self._known, sessions)
-        self._whereabouts = Whereabouts(sessions, self._known, self._reconciler.heed)
+        known_health = remembered(settings.run_dir / HEALTH_FILE)
+        self._reconciler.heed(known_health)
+        self._whereabouts = Whereabouts(sessions, self._known, self._reconciler.heed, known_health)
         self._prober = Prober(
-            settings.node, self._probed, self._whereabouts.changed, sockets=EchoSockets()
+            settings.node,
+            self._probed,
+            self._whereabouts.changed,
+            sockets=EchoSockets(),
+            remembered=known_health,
         )
         self._cni: CniService | None = None
         self._keys = keys
@@ -225,6 +233,9 @@ class Agent:
             "detours": self._detours.run(),
             "links": self._links.run(),
             "clock": self._watch_clock(),
+            "health file": keep_remembered(
+                self._settings.run_dir / HEALTH_FILE, lambda: self._prober.health
+            ),
             "resolution": keep_resolved(self._record, self._known, reconciler.reconsider),
             "ruleset healing": keep_ruleset_healed(self._ruleset_monitor, reconciler),
             "ruleset verification": keep_ruleset_verified(

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
 class Prober:
     """Probes the ways of *node* for ever."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the collaborators of the one place that composes them
         self,
         node: str,
         plan: Callable[[], Plan | None],
@@ -57,6 +57,7 @@ class Prober:
         *,
         sockets: EchoSockets,
         timing: Timing = DEFAULT,
+        remembered: Health = UNPROBED,
     ) -> None:
         self._node = node
         self._plan = plan
@@ -66,11 +67,11 @@ class Prober:
         self._followed: Plan | None = None
         self._devices: dict[tuple[str, int], str] = {}
         """The WireGuard device that has a session with a node, in each epoch of the keys."""
-        self.survey = Survey(timing)
+        self.survey = Survey(timing, remembered)
         self.busy: frozenset[str] = frozenset()
         """Nodes with traffic, as far as somebody looks."""
         self._followed_busy = self.busy
-        self.health = UNPROBED
+        self.health = remembered
         self.timeline = Timeline()
 
     @property

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
-import msgspec
-
 from chita.agent.facts import NOTHING_OBSERVED, fabric_node, is_way_out, known_facts
 from chita.agent.identity import Identity
 from chita.api.client import Object
@@ -121,7 +119,7 @@ class OwnRecord:
             self.discovered,
             observed=self.observed,
         )
-        if as_published(value) != as_published(cluster.fabric_nodes.get(value.name)):
+        if value != cluster.fabric_nodes.get(value.name):
             self._changed.set()
         self.value = value
         return value
@@ -151,14 +149,6 @@ class OwnRecord:
                 backoff.reset()
                 self.publications += 1
                 _LOG.info("record published", location=self.value.location)
-
-
-def as_published(value: FabricNode | None) -> FabricNode | None:
-    """Return what the API has of a record: our devices' names stay here."""
-    if value is None:
-        return None
-    interfaces = tuple(msgspec.structs.replace(held, device="") for held in value.interfaces)
-    return msgspec.structs.replace(value, interfaces=interfaces)
 
 
 async def _put(client: RecordClient, value: FabricNode) -> None:

@@ -26,12 +26,13 @@ class Whereabouts:
         sessions: Sessions,
         cluster: Callable[[], ClusterState],
         heed: Callable[[Health], None],
+        remembered: Health = UNPROBED,
     ) -> None:
         self._sessions = sessions
         self._cluster = cluster
         self._heed = heed
-        self._probed = UNPROBED
-        self._told = UNPROBED
+        self._probed = remembered
+        self._told = remembered
         self._outers: dict[str, Address] = {}
         self._changed = asyncio.Event()
 

@@ -29,8 +29,10 @@ _REORDER_S = 5.0
 class Survey:
     """The ways that are probed, what was sent, and the health that follows."""
 
-    def __init__(self, timing: Timing = DEFAULT) -> None:
+    def __init__(self, timing: Timing = DEFAULT, remembered: Health = UNPROBED) -> None:
+        """Start with the verdicts that an earlier run found: *remembered*."""
         self._timing = timing
+        self._remembered = remembered
         self.ways: dict[Way, Watched] = {}
         self._due: dict[bool, list[tuple[float, int, Way]]] = {True: [], False: []}
         """Heaps of what is to be sent when, the urgent apart."""
@@ -48,7 +50,7 @@ class Survey:
         self._allowance = 0.0
         self._last_s: float | None = None
         self._changed: set[Way] = set()
-        self._health: Health = UNPROBED
+        self._health: Health = remembered
         self.sent = 0
 
     # ── what is probed ────────────────────────────────────────────────────────────────────────
@@ -62,6 +64,8 @@ class Survey:
             watched = self.ways.get(way)
             if watched is None:
                 self.ways[way] = watched = Watched(target, now_s, self._timing)
+                known = self._remembered.of(way)
+                watched.trial.recall(known.verdict, known.reason)
                 # Spread over the interval, the same way after each start.
                 self._plan(way, now_s + watched.turn / (1 << 32) * min(target.every_s, 1.0))
             elif watched.target != target:

@@ -42,6 +42,11 @@ class Trial:
         self._rtt_s: float | None = None
         self._swing_s = 0.0
 
+    def recall(self, verdict: Verdict, reason: str) -> None:
+        """Start with what an earlier run found."""
+        self.verdict, self.reason = verdict, reason
+        self._was_up = verdict is Verdict.UP
+
     @property
     def is_suspect(self) -> bool:
         """Whether something was lost that no answer has followed yet, and no verdict stands."""

@@ -46,7 +46,7 @@ class Processes:
             pid = os.posix_spawnp(
                 command[0],
                 list(command),
-                {**os.environ, **(environment or {})},
+                {**_inherited(), **(environment or {})},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
@@ -99,6 +99,11 @@ class Processes:
         except OSError:
             return "(no output)"
         return "\n".join(lines[-12:])
+
+
+def _inherited() -> dict[str, str]:
+    """Return our environment, without what would make each of many agents compile its modules."""
+    return {name: it for name, it in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _alive(process: Process) -> bool:

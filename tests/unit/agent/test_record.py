@@ -22,7 +22,7 @@ from chita.agent.facts import (
     wire_mtu,
 )
 from chita.agent.identity import Identity
-from chita.agent.record import OwnRecord, as_published
+from chita.agent.record import OwnRecord
 from chita.agent.record_memory import MemoryRecords
 from chita.cloud.facts import NOTHING, CloudFacts, Fact, Source
 from chita.convert.fabric import fabric_node as parsed
@@ -357,7 +357,7 @@ def test_the_api_gives_back_what_was_published() -> None:
     here = node("node-1", "192.0.2.1", location="aws-x", external="198.51.100.1")
     value = fabric_node(cluster(here), IDENTITY, [interface("192.0.2.1")], 1500)
 
-    assert as_published(value) == parsed(Field(fabric_node_object(value)))
+    assert value == parsed(Field(fabric_node_object(value)))
 
 
 @asynccontextmanager
@@ -400,7 +400,7 @@ def test_what_an_earlier_agent_published_stays(monkeypatch: pytest.MonkeyPatch) 
         async with publishing(monkeypatch) as (own, api):
             value = own.of(cluster(HERE))
             await until(lambda: api.writes == 1)
-            earlier = as_published(value)
+            earlier = value
             assert earlier is not None
         async with publishing(monkeypatch) as (own, api):
             own.of(cluster(HERE, earlier))

@@ -72,6 +72,18 @@ class DetourProcess:
         """Whether it runs."""
         return self._running() is not None
 
+    @property
+    def task(self) -> Task | None:
+        """What the process does, None when none runs."""
+        try:
+            return (
+                msgspec.json.decode(self._task_path.read_bytes(), type=Task)
+                if self._running()
+                else None
+            )
+        except (OSError, msgspec.MsgspecError):
+            return None
+
     def _running(self) -> Child | None:
         child = read_child(self._pid_path)
         return child if child is not None and child.is_running else None
