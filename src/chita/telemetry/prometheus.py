@@ -48,9 +48,14 @@ def exposition(families: Iterable[Family]) -> str:
         lines += [
             f"# HELP {family.name} {_escaped(family.help)}",
             f"# TYPE {family.name} {family.kind}",
-            *(f"{family.name}{_labels(it.labels)} {it.value:.10g}" for it in family.samples),
+            *(f"{family.name}{_labels(it.labels)} {_number(it.value)}" for it in family.samples),
         ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _number(value: float) -> str:
+    """Return *value*: counters exactly, anything measured to six digits."""
+    return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:
