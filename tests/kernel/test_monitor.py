@@ -9,9 +9,11 @@ import pytest
 
 from chita.dataplane.netlink.links import Links, VethEnd
 from chita.dataplane.netlink.monitor import Change, Monitor, Subject
+from chita.dataplane.netlink.nexthops import NexthopTable
 from chita.dataplane.netlink.routes import RouteTable
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.desired.nexthops import FIRST_NEXTHOP, DeviceHop
 from chita.desired.routes import Blackhole
 from chita.model.net import Cidr
 from network_namespace import fresh_namespaces, needs_root, run_inside
@@ -34,6 +36,11 @@ async def first(monitor: Monitor) -> set[Change]:
             ["ip", "route", "del", "blackhole", str(DST), "table", TABLE],
             Change(Subject.ROUTE),
             id="our-route-removed",
+        ),
+        pytest.param(
+            ["ip", "nexthop", "del", "id", str(FIRST_NEXTHOP)],
+            Change(Subject.ROUTE),
+            id="our-nexthop-removed",
         ),
         pytest.param(
             ["ip", "-6", "rule", "del", "pref", str(OURS.rule_priority)],
@@ -68,7 +75,10 @@ def test_foreign_changes_are_told(command: list[str], expected: Change) -> None:
         monitor = Monitor(namespace=space, own_ports=lambda: [socket.port])
         RouteTable(socket, links).put(Blackhole(DST))
         sync_rules(our_rules(OURS), Rules(socket))
+        links.set_up(links.index("lo"))
+        NexthopTable(socket, links, vni=4097).put(FIRST_NEXTHOP, DeviceHop(4, "lo"))
         try:
+            run_inside(space, "ip", "nexthop", "add", "id", "7", "blackhole")
             run_inside(space, "ip", "route", "add", "blackhole", str(DST), "table", "7")
             run_inside(space, *command)
             changes = asyncio.run(first(monitor))
