@@ -257,6 +257,21 @@ def test_relays_carry_share_and_may_differ_each_way(tmp_path: Path) -> None:
         assert b.apply(cluster, down(Transit("r2", "here"))) == 0
 
 
+def test_mesh_addresses_of_ipv6_alone_carry_both_families(tmp_path: Path) -> None:
+    """The outer header is 20 bytes longer then, and its UDP has a checksum."""
+    with internet(tmp_path) as (machines, cluster):
+        nodes = {
+            name: msgspec.structs.replace(node, mesh_addresses=node.mesh_addresses[1:])
+            for name, node in cluster.nodes.items()
+        }
+        cluster = msgspec.structs.replace(cluster, nodes=nodes)
+        for name in reversed(NAMES):
+            machines[name].apply(cluster)
+
+        for family in (4, 6):
+            ping_pod(machines["a"], "b", family, MTU - 20)
+
+
 def test_never_two_relays_in_a_row(tmp_path: Path) -> None:
     """A relay that lost its own way to the end drops, though it would ask a relay for itself."""
     with internet(tmp_path) as (machines, cluster):
