@@ -70,7 +70,10 @@ SCENARIOS = (
         measure=translation.restarted,
         times=4,
     ),
-    Scenario(name="nat-idle", title="Idle behind a 30 s NAT", measure=translation.idle, times=1),
+    Scenario(
+        name="nat-idle", title="Idle behind a 30 s NAT", measure=translation.idle, quick_times=0
+    ),
+    Scenario(name="nat-idle-10", title="Idle behind a 10 s NAT", measure=translation.idle_briefly),
     Scenario(name="narrowed", title="WAN MTU falls to 1400", measure=narrow.narrowed, times=3),
     Scenario(name="label", title="Wrong location label", measure=places.wrong_label),
     Scenario(name="clock", title="Clock set back", measure=places.clock_back),

@@ -24,6 +24,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     measure: OnBench
     times: int = 1
     quick_times: int = 1
+    """0: left out when time is short."""
 
 
 class LoneScenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ HERE, THERE = "gcp-2", "azure-2"
 _CLOUDS = ("gcp", "azure")
 _WINDOW_S = 8.0
 _PUNCHED_S = 60.0
+_BRIEF_S = 10
 _IDLE_TIMERS = 2.2
 """How many of the NAT's idle times nothing is sent."""
 
@@ -84,29 +85,42 @@ def restarted(bench: Bench, times: int) -> list[Figure]:
 
 
 def idle(bench: Bench, times: int) -> list[Figure]:
-    """Send nothing for over two idle times of a 30 s NAT, then one packet inwards from each node.
-
-    GCP's NAT forgets an idle UDP flow after 30 s. One datagram is sent once, by every other node,
-    and must be answered.
-    """
-    lost = []
+    """Send nothing for over two idle times of GCP's NAT (30 s), then a packet inwards from each."""
     timer_s = bench.lab.topology.cloud("gcp").nat.udp_stream_seconds
+    return [_idle(bench, times, timer_s)]
+
+
+def idle_briefly(bench: Bench, times: int) -> list[Figure]:
+    """Do the same with a NAT that forgets after ten seconds, sooner than any keepalive."""
+    bench.broken(
+        NatSwitched(cloud="gcp", kind=NatKind.ENDPOINT_DEPENDENT, udp_idle_seconds=_BRIEF_S)
+    )
+    return [_idle(bench, times, _BRIEF_S)]
+
+
+def _idle(bench: Bench, times: int, timer_s: float) -> Figure:
+    """Return how many first packets are lost: each is sent once, and must be answered."""
+    flows = [
+        Flow(
+            namespace=bench.end(node, "a").namespace,
+            destination=bench.end("gcp-2", "b").addresses[family],
+            protocol=UDP,
+            port=PORT,
+            expected=Expectation.ANSWER,
+        )
+        for node in bench.nodes
+        if node != "gcp-2"
+        for family in (4, 6)
+    ]
+    lost = []
     for _ in range(times):
         bench.watch(timer_s * _IDLE_TIMERS)
-        flows = [
-            Flow(
-                namespace=bench.end(node, "a").namespace,
-                destination=bench.end("gcp-2", "b").addresses[family],
-                protocol=UDP,
-                port=PORT,
-                expected=Expectation.ANSWER,
-            )
-            for node in bench.nodes
-            if node != "gcp-2"
-            for family in (4, 6)
-        ]
         outcomes = run_flows(flows, attempts=1, timeout_s=2.0)
         lost.append(float(sum(not isinstance(outcome, Allowed) for outcome in outcomes)))
-    what = f"of {len(flows)} first packets lost after {timer_s * _IDLE_TIMERS:.0f} s of silence"
-    mark = Mark(worst_at_most=0)
-    return [Figure(what=what, unit="packets", values=tuple(lost), mark=mark)]
+    silence_s = timer_s * _IDLE_TIMERS
+    return Figure(
+        what=f"of {len(flows)} first packets lost after {silence_s:.0f} s of silence",
+        unit="packets",
+        values=tuple(lost),
+        mark=Mark(worst_at_most=0),
+    )
