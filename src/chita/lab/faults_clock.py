@@ -82,19 +82,29 @@ def _write_fast_engine(path: Path, seconds: int) -> None:
     found = shutil.which(_ENGINE)
     if found is None:
         raise UnsupportedError(f"{_ENGINE} is not installed; the kernel's WireGuard has one clock")
-    code = Path(found).read_bytes()
+    path.write_bytes(with_fast_clock(Path(found).read_bytes(), seconds))
+    path.chmod(0o755)
+
+
+def with_fast_clock(code: bytes, seconds: int) -> bytes:
+    """Return the program *code* of wireguard-go, with handshakes that are *seconds* ahead.
+
+    Raises:
+        UnsupportedError: the place is not found, or there are several.
+    """
     places = [
         at
         for at in _all(code, _TAI64_EPOCH)
         if _GO_EPOCH in code[max(0, at - _NEIGHBOURHOOD_BYTES) : at]
     ]
     if len(places) != 1:
-        message = f"set a clock back: {found} has {len(places)} places that look like TAI64N"
-        raise UnsupportedError(f"{message}, not one; another build or processor")
+        raise UnsupportedError(
+            f"set a clock back: this {_ENGINE} has {len(places)} places that look like its time, "
+            "not one; it is of another build or processor"
+        )
     (at,) = places
     ahead = struct.pack("<Q", struct.unpack("<Q", _TAI64_EPOCH)[0] + seconds)
-    path.write_bytes(code[:at] + ahead + code[at + len(ahead) :])
-    path.chmod(0o755)
+    return code[:at] + ahead + code[at + len(ahead) :]
 
 
 def _all(code: bytes, wanted: bytes) -> list[int]:
