@@ -3,19 +3,22 @@
 ::
 
     a packet of the present size now and then ── answered ──▶ nothing to do
-          │ two lost, while small ones pass
+          │ lost, while small ones pass
           ▼
-    one burst of all sizes ──▶ the largest answered is the new size, and watched from then on
+    one burst of all sizes, the present one twice ──▶ the largest answered is the new size
           │ now and then, more rarely each time in vain
           ▼
     one burst of the larger sizes ── answered twice ──▶ the new size
 
-All sizes at once, not one after the other: what is in between is lost, for as long as it takes.
+All sizes at once, not one after the other: what is in between is lost, for as long as it takes. A
+TCP connection that lost its packets tries again 0.2, 0.6, 1.4 and 3.0 s later (RFC 6298), so that
+what is known within 1.4 s costs half of what is known later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.mtu import vxlan_mtu, wireguard_mtu
@@ -56,12 +59,22 @@ def _ascending(sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted({*_LEAST, *(size for size in sizes if size >= min(_LEAST))}))
 
 
+class _Purpose(StrEnum):
+    """What a burst is to find out."""
+
+    FIND = "find"
+    """What passes, now that the present size does not."""
+    LARGER = "larger"
+    PROVE = "prove"
+    """Whether what passed once does so again."""
+
+
 class SizeSearch:
     """The search on one way. Times are seconds of one monotonic clock; sizes are of IP packets."""
 
     __slots__ = (
-        "_burst", "_burst_ends_s", "_is_raising", "_larger_s", "_larger_wait_s", "_lost", "_sizes",
-        "_timing", "blackholes", "due_s", "mtu_bytes", "promised_bytes",
+        "_burst", "_burst_ends_s", "_is_sent", "_larger_s", "_larger_wait_s", "_passed",
+        "_purpose", "_sizes", "_timing", "blackholes", "due_s", "mtu_bytes", "promised_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -76,11 +89,13 @@ class SizeSearch:
         self.blackholes = 0
         """How often the way became narrower in silence."""
         self.due_s = now_s
-        self._lost = 0
-        self._burst: dict[int, bool | None] | None = None
-        """What is being tried at once: whether it was answered, None while that is open."""
+        self._burst: list[int] = []
+        """What is being tried at once, as far as nothing came of it yet; empty: nothing is."""
+        self._is_sent = False
+        self._passed: set[int] = set()
+        """What of the burst was answered."""
         self._burst_ends_s = now_s
-        self._is_raising = False
+        self._purpose = _Purpose.FIND
         self._larger_s = now_s
         self._larger_wait_s = timing.larger_s
 
@@ -94,7 +109,7 @@ class SizeSearch:
         if promised_bytes in (self.promised_bytes, self.mtu_bytes):
             return
         self.promised_bytes = promised_bytes
-        self._burst = None
+        self._burst = []
         self._larger_s = self.due_s = now_s
         self._larger_wait_s = self._timing.larger_s
         if self.mtu_bytes is not None and promised_bytes < self.mtu_bytes:
@@ -102,33 +117,29 @@ class SizeSearch:
 
     def due(self, now_s: float, *, every_s: float) -> list[int]:
         """Return the sizes to send now, and next *every_s* later unless something is lost."""
-        if self._burst is not None and now_s < self._burst_ends_s:
-            if all(passed is None for passed in self._burst.values()) and self.due_s <= now_s:
-                self.due_s = self._burst_ends_s
-                return list(self._burst)
+        if self._burst and not self._is_sent:
+            return self._send()
+        if self._burst and now_s < self._burst_ends_s:
             return []
-        self._burst = None
+        self._burst = []
         if self.mtu_bytes is not None and self._larger_s <= now_s:
             larger = [size for size in self._up_to(self.promised_bytes) if size > self.size_bytes]
             if larger:
                 self._larger_s = now_s + self._larger_wait_s
                 self._larger_wait_s = min(2 * self._larger_wait_s, self._timing.last_larger_s)
-                self._start(larger, now_s, is_raising=True)
-                self.due_s = self._burst_ends_s
-                return larger
+                self._start(larger, now_s, _Purpose.LARGER)
+                return self._send()
         self.due_s = now_s + every_s
         return [self.size_bytes]
 
     def answer(self, size_bytes: int, now_s: float) -> bool:
         """Take it that a packet came through; return whether the size changed."""
-        if self._burst is not None and size_bytes in self._burst:
-            self._burst[size_bytes] = True
-            return self._finish(now_s)
-        if size_bytes == self.size_bytes:
-            self._lost = 0
-            if self.mtu_bytes is None:
-                self.mtu_bytes = size_bytes
-                return True
+        if size_bytes in self._burst:
+            self._passed.add(size_bytes)
+            return self._tick_off(size_bytes, now_s)
+        if size_bytes == self.size_bytes and self.mtu_bytes is None:
+            self.mtu_bytes = size_bytes
+            return True
         return False
 
     def lose(self, size_bytes: int, now_s: float, *, small_pass: bool) -> bool:
@@ -139,51 +150,54 @@ class SizeSearch:
             now_s: now.
             small_pass: whether small ones were answered since; otherwise it says nothing of sizes.
         """
-        if self._burst is not None and size_bytes in self._burst:
-            self._burst[size_bytes] = False
-            return self._finish(now_s)
+        if size_bytes in self._burst:
+            return self._tick_off(size_bytes, now_s)
         if size_bytes != self.size_bytes:
             return False
-        self._lost += 1
         if not small_pass:
             self.due_s = now_s + self._timing.confirm_s
             return False
+        self._start([*self._up_to(size_bytes), size_bytes], now_s, _Purpose.FIND)
         self.due_s = now_s
-        if self._lost >= self._timing.size_losses:
-            self._start(self._up_to(size_bytes), now_s, is_raising=False)
         return False
 
     def refuse(self, size_bytes: int, now_s: float) -> bool:
         """Take it that our own device does not take the size; return whether the size changed."""
-        self._lost = self._timing.size_losses
         return self.lose(size_bytes, now_s, small_pass=True)
 
     def _up_to(self, size_bytes: int) -> list[int]:
         return [*(size for size in self._sizes if size < size_bytes), size_bytes]
 
-    def _start(self, sizes: Iterable[int], now_s: float, *, is_raising: bool) -> None:
-        self._burst = dict.fromkeys(sizes)
+    def _start(self, sizes: Iterable[int], now_s: float, purpose: _Purpose) -> None:
+        self._burst, self._passed = list(sizes), set()
+        self._is_sent = False
         self._burst_ends_s = now_s + _BURST_S
-        self._is_raising = is_raising
+        self._purpose = purpose
 
-    def _finish(self, now_s: float) -> bool:
-        """Draw the conclusion once nothing of the burst is open."""
-        assert self._burst is not None
-        if None in self._burst.values():
+    def _send(self) -> list[int]:
+        self._is_sent = True
+        self.due_s = self._burst_ends_s
+        return list(self._burst)
+
+    def _tick_off(self, size_bytes: int, now_s: float) -> bool:
+        """Conclude once nothing of the burst is open; return whether the size changed."""
+        self._burst.remove(size_bytes)
+        if self._burst:
             return False
-        passed = [size for size, came in self._burst.items() if came]
-        is_proof = len(self._burst) == 1
-        self._burst, self._lost = None, 0
         self.due_s = now_s
-        if not self._is_raising:
-            return self._shrink(max(passed, default=0), now_s)
-        if passed and not is_proof:
-            self._start([max(passed)], now_s, is_raising=True)
-        elif passed:
-            self.mtu_bytes = passed[0]
-            self._larger_wait_s = self._timing.larger_s
-            return True
-        return False
+        largest = max(self._passed, default=0)
+        match self._purpose:
+            case _Purpose.FIND:
+                return self._shrink(largest, now_s)
+            case _Purpose.LARGER:
+                if largest:
+                    self._start([largest], now_s, _Purpose.PROVE)
+                return False
+            case _Purpose.PROVE:
+                if largest:
+                    self.mtu_bytes = largest
+                    self._larger_wait_s = self._timing.larger_s
+                return bool(largest)
 
     def _shrink(self, size_bytes: int, now_s: float) -> bool:
         if not size_bytes or size_bytes == self.size_bytes:

@@ -130,6 +130,10 @@ class Survey:
                 wanted = watched.size.due(now_s, every_s=watched.target.size_every_s)
                 end = watched.next_end(now_s)
                 probes += [self._sent(watched, now_s, size, end) for size in wanted]
+                # A small one beside it, so that it is known at once what a loss means.
+                soon_s = now_s + self._timing.confirm_s / 2
+                if wanted and watched.due_s > soon_s:
+                    self._plan(way, now_s)
                 # A burst is rare, and what it holds up are the probes that watch over life.
                 self._allowance += len(wanted) * _BURST_REBATE
                 self._plan_size(way, watched.size.due_s)

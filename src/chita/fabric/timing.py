@@ -33,11 +33,9 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     margin: float = 0.2
     """The order of relays changes when one is faster than one before it by this fraction."""
 
-    size_used_s: float = 1.0
+    size_used_s: float = 0.5
     """Between full-size probes of a way with traffic."""
     size_standby_s: float = 10.0
-    size_losses: int = 2
-    """Full-size probes lost while small ones pass: the way has become narrower."""
     larger_s: float = 30.0
     """Until larger packets are tried again; twice as long each time in vain."""
     last_larger_s: float = 600.0

@@ -62,7 +62,7 @@ def test_what_is_promised_is_confirmed() -> None:
     ],
 )
 def test_a_way_that_becomes_narrower(limit: int, expected: int) -> None:
-    """Two losses, then one burst: known within two seconds."""
+    """One loss, then one burst: known within two seconds."""
     way = Way(1440, 1440, wireguard_sizes())
     way.run(3)
     way.limit = limit
