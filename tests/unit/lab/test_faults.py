@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from chita.errors import UnsupportedError
-from chita.lab.faults import LinkDown, NatRestarted, NatSwitched
+from chita.lab.faults import Fault, LinkDown, NatRestarted, NatSwitched
 from chita.lab.faults_clock import with_fast_clock
 from chita.lab.faults_underlay import altered
 from chita.lab.topology import topology
@@ -24,7 +24,11 @@ CLOUD = topology(
 
 
 def test_other_faults_alter_nothing() -> None:
-    faults = [LinkDown("one"), NatRestarted("other"), NatSwitched(cloud="other", kind=NatKind.NONE)]
+    faults: list[Fault] = [
+        LinkDown("one"),
+        NatRestarted("other"),
+        NatSwitched(cloud="other", kind=NatKind.NONE),
+    ]
 
     assert CLOUD == altered(CLOUD, faults)
 
