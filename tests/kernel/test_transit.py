@@ -264,9 +264,9 @@ def test_mesh_addresses_of_ipv6_alone_carry_both_families(tmp_path: Path) -> Non
             name: msgspec.structs.replace(node, mesh_addresses=node.mesh_addresses[1:])
             for name, node in cluster.nodes.items()
         }
-        cluster = msgspec.structs.replace(cluster, nodes=nodes)
+        other = msgspec.structs.replace(cluster, nodes=nodes)
         for name in reversed(NAMES):
-            machines[name].apply(cluster)
+            machines[name].apply(other)
 
         for family in (4, 6):
             ping_pod(machines["a"], "b", family, MTU - 20)
