@@ -102,6 +102,7 @@ class Detours:
             if now_s - self._turned_s < (BLOCKED_S if is_blocked else FREE_S):
                 return
         self._turned_s = None
+        self._tell_of_udp(passes=not is_blocked)
         chosen = detours(cluster, self._record.node) if is_blocked else []
         entries = {node.name: ENTRY_PORT + 2 * i for i, node in enumerate(chosen)}
         tasks = {
@@ -117,6 +118,12 @@ class Detours:
             _LOG.info("streams", to=", ".join(entries) or "nobody")
             self._told = entries
             self._changed(entries)
+
+    def _tell_of_udp(self, *, passes: bool) -> None:
+        observed = self._record.observed
+        if observed.udp_passes != passes:
+            self._record.observed = msgspec.structs.replace(observed, udp_passes=passes)
+            self._changed(self._told)
 
     def _ensure(self, name: str, task: Task) -> None:
         self._running.add(name)

@@ -153,6 +153,8 @@ def _punched(here: FabricNode, there: FabricNode) -> Rating:
     if is_dialable(here) or is_dialable(there):
         return Refusal(PathKind.PUNCHED, "not needed, one end can be dialled")
     for node in (here, there):
+        if not node.udp_passes:
+            return Refusal(PathKind.PUNCHED, f"no UDP leaves the network of {node.name}")
         if node.nat is Nat.ENDPOINT_DEPENDENT:
             why = f"the NAT of {node.name} gives each destination another port"
             return Refusal(PathKind.PUNCHED, why)

@@ -204,6 +204,7 @@ def natted(node: FabricNode, nat: Nat, met: str = "") -> FabricNode:
 
 KEEPS = natted(INNER, Nat.ENDPOINT_INDEPENDENT, "203.0.113.1")
 KEEPS_TOO = natted(THIRD, Nat.ENDPOINT_INDEPENDENT, "203.0.113.2")
+BLOCKED = msgspec.structs.replace(KEEPS_TOO, udp_passes=False)
 RANDOM = natted(THIRD, Nat.ENDPOINT_DEPENDENT)
 
 
@@ -217,6 +218,7 @@ RANDOM = natted(THIRD, Nat.ENDPOINT_DEPENDENT)
         ),
         pytest.param(RANDOM, {}, (PathKind.RELAYED, "refused", False), id="random-ports"),
         pytest.param(THIRD, {}, (PathKind.RELAYED, "refused", False), id="not-known-yet"),
+        pytest.param(BLOCKED, {}, (PathKind.RELAYED, "refused", False), id="udp-is-blocked"),
     ],
 )
 def test_two_nats(
