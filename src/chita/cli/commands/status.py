@@ -70,6 +70,11 @@ def _print(answer: dict[str, Any]) -> None:
     for title in ("refused", "problems", "interrupted"):
         for what, why in answer[title].items():
             click.echo(f"  {title}: {what}: {why}")
+    ways = answer["ways"]
+    down = [way for way in ways if way["verdict"] == "down"]
+    click.echo(f"  {len(ways)} ways to other nodes are probed, {len(down)} of them are down")
+    for way in down:
+        click.echo(f"  down: {_way(way['way'])}: {way['reason']}")
     ages = {peer["node"]: peer["handshake_age_s"] for peer in answer["peers"]}
     for node, path in answer["paths"].items():
         age = ages.get(node)
@@ -77,3 +82,13 @@ def _print(answer: dict[str, Any]) -> None:
         click.echo(
             f"  {node:<16} {path['kind']:<10} {path['mtu_bytes']:>5}{seen}  {path['reason']}"
         )
+
+
+def _way(way: dict[str, Any]) -> str:
+    match way["type"]:
+        case "Transit":
+            return f"{way['location']} through {way['relay']}"
+        case "Direct":
+            return f"tunnel with {way['node']}"
+        case _:
+            return f"network to {way['node']}"
