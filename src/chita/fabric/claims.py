@@ -9,8 +9,7 @@ probes, would go to a stranger.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -31,20 +30,18 @@ def claims(nodes: Mapping[str, FabricNode]) -> Claims:
 
 def key_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
     """Return who else claims a WireGuard key of a node, by its name; only those with rivals."""
-    holders: dict[str, list[str]] = defaultdict(list)
-    for node in nodes.values():
-        for key in _keys(node):
-            holders[key].append(node.name)
-    return _rivals(holders.values())
+    return _rivals((key, node.name) for node in nodes.values() for key in _keys(node))
 
 
 def address_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
     """Return who else of its location claims a node's private address, by the node's name."""
-    holders: dict[object, list[str]] = defaultdict(list)
-    for node in nodes.values():
-        if node.interfaces:
-            holders[node.location, node.interfaces[0].address].append(node.name)
-    return _rivals(holders.values())
+    # Compared by number: asked for a thousand nodes whenever one of them changes.
+    return _rivals(
+        ((node.location, address.family, address.value), node.name)
+        for node in nodes.values()
+        if node.interfaces
+        for address in (node.interfaces[0].address,)
+    )
 
 
 def _keys(node: FabricNode) -> set[str]:
@@ -53,10 +50,14 @@ def _keys(node: FabricNode) -> set[str]:
     return keys - {""}
 
 
-def _rivals(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for names in groups:
-        if len(names) > 1:
-            for name in names:
-                found[name] = tuple(sorted(set(names) - {name}))
-    return found
+def _rivals(claimed: Iterable[tuple[object, str]]) -> dict[str, tuple[str, ...]]:
+    """Return who else claims the same, from pairs of what is claimed and by whom."""
+    first: dict[object, str] = {}
+    shared: dict[object, set[str]] = {}
+    for what, name in claimed:
+        other = first.setdefault(what, name)
+        if other != name:
+            shared.setdefault(what, {other}).add(name)
+    return {
+        name: tuple(sorted(names - {name})) for names in shared.values() for name in sorted(names)
+    }
