@@ -16,6 +16,7 @@ from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
 
 VXLAN_DEVICE = "chita-vxlan"
+_FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 Networks = Mapping[str, Sequence[Cidr]]
@@ -53,8 +54,10 @@ def node_routes(
     routes: dict[Cidr, Route] = {}
     for block in cluster.blocks.values():
         # Nobody's addresses of a block without owner, and everybody's until the owner is known.
-        routes[block.cidr] = Blackhole(block.cidr)
-    here = cluster.fabric_nodes.get(local)
+        if block.node not in paths:
+            routes[block.cidr] = Blackhole(block.cidr)
+    here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
+    sources = {family: node.mesh(family) if node is not None else None for family in _FAMILIES}
     for name, path in paths.items():
         there = cluster.fabric_nodes.get(name)
         nets = networks.get(name, ())
@@ -67,7 +70,9 @@ def node_routes(
         by_family: dict[Family, Callable[[Cidr], Route]] = {}
         for dst in nets:
             if dst.family not in by_family:
-                by_family[dst.family] = _way(cluster, local, path, dst.family, hops)
+                by_family[dst.family] = _way(
+                    cluster, here, path, hops, family=dst.family, source=sources[dst.family]
+                )
             routes[dst] = by_family[dst.family](dst)
     return routes
 
@@ -156,14 +161,19 @@ def _routes_to(interface: str, addresses: tuple[Address, ...]) -> tuple[OnDevice
     return tuple([OnDevice(dst=Cidr.of(address), device=interface) for address in addresses])
 
 
-def _way(
-    cluster: ClusterState, local: str, path: Path, family: Family, hops: Hops
+def _way(  # noqa: PLR0913 - what a route depends on
+    cluster: ClusterState,
+    here: FabricNode | None,
+    path: Path,
+    hops: Hops,
+    *,
+    family: Family,
+    source: Address | None,
 ) -> Callable[[Cidr], Route]:
     """Return what makes a route over *path* of a network of *family* behind it."""
     if not path.carries(family):
         return Blackhole
-    here, there = cluster.fabric_nodes.get(local), cluster.nodes.get(path.node)
-    source = cluster.nodes[local].mesh(family) if local in cluster.nodes else None
+    there = cluster.nodes.get(path.node)
     match path.kind:
         case PathKind.WIREGUARD | PathKind.PRIVATE | PathKind.PUNCHED | PathKind.TCP:
             device, mtu_bytes = wireguard_device(path.epoch), path.mtu_bytes

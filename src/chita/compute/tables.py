@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chita.compute.nexthops import IN_LOCATION, Hops
+from chita.compute.nexthops import Hops
 from chita.compute.routes import (
     VXLAN_DEVICE,
     Networks,
     device_routes,
     forwarded_routes,
 )
-from chita.compute.tunnels import open_rung
 from chita.desired.paths import Path
 from chita.desired.routes import RoutingTable
 from chita.desired.tunnels import Transit, Vxlan, Wireguard, wireguard_device
@@ -45,11 +44,10 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
             routes=forwarded_routes(paths, networks, hops), arriving=(transit.device, *devices)
         )
     for device in devices:
-        names = (
-            [peer.node for peer in wireguards[device].peers.values()]
-            if device in wireguards
-            else [name for name, path in paths.items() if open_rung(path, IN_LOCATION) is not None]
-        )
+        if device in wireguards:
+            names = [peer.node for peer in wireguards[device].peers.values()]
+        else:
+            names = list(vxlan.vteps) if vxlan is not None else []
         tables[PROBE_TABLES[device]] = RoutingTable(
             routes=device_routes(cluster, local, device, names), bound=(device,)
         )

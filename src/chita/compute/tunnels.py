@@ -117,8 +117,12 @@ def open_rung(path: Path, kinds: Collection[PathKind]) -> Rung | None:
 
     None: the records or a setting rule them all out.
     """
-    found = [it for it in path.rungs if it.kind in kinds and it.state is not RungState.REFUSED]
-    return min(found, key=lambda it: _PREFERENCE[it.state], default=None)
+    best, least = None, len(_PREFERENCE)
+    for rung in path.rungs:
+        preference = _PREFERENCE.get(rung.state, least)
+        if preference < least and rung.kind in kinds:
+            best, least = rung, preference
+    return best
 
 
 def _is_translated(here: FabricNode, there: FabricNode, rung: Rung) -> bool:
