@@ -6,6 +6,7 @@ same world is built of network namespaces in ``tests/nftables_world.py``.
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
 from chita.compute.flow import Flow
@@ -14,6 +15,8 @@ from chita.dataplane.nftables.trace import Packet
 from chita.desired.policy import (
     AddressSet,
     EndpointPolicy,
+    HostEndpointPolicy,
+    HostState,
     Match,
     PolicyRules,
     PolicyState,
@@ -23,6 +26,7 @@ from chita.desired.policy import (
 )
 from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address, Cidr, Family, PortRange
 from chita.model.policy import Action, HttpMatch, IcmpMatch
+from chita.model.settings import FailsafePort
 from strategies import few, seldom
 
 POD_A, POD_B = "calia", "calib"
@@ -189,6 +193,52 @@ def policy_states(draw: st.DrawFn) -> PolicyState:
         cluster_networks=(NETS[4][0], NETS[6][0]),
         masquerade_sources=draw(few(st.sampled_from([NETS[4][0], NETS[6][0]]))),
     )
+
+
+@st.composite
+def host_endpoint_policies(draw: st.DrawFn, interface: str) -> HostEndpointPolicy:
+    """Draw what applies to an interface of the node; early stages never end in Deny (v3 2.10)."""
+
+    def tiers() -> tuple[TierPolicies, ...]:
+        return tuple(draw(tier_policies(name)) for name in draw(few(st.just("default"))))
+
+    def early() -> tuple[TierPolicies, ...]:
+        return tuple(msgspec.structs.replace(tier, end=Action.PASS) for tier in tiers())
+
+    return HostEndpointPolicy(
+        interface=interface,
+        endpoint=f"host-{interface}",
+        untracked_ingress=early(),
+        untracked_egress=early(),
+        pre_dnat=early(),
+        ingress=tiers(),
+        egress=tiers(),
+        profiles=draw(st.sampled_from(PROFILE_LISTS)),
+        forward_ingress=tiers(),
+        forward_egress=tiers(),
+    )
+
+
+@st.composite
+def host_states(draw: st.DrawFn) -> HostState:
+    """Draw the host endpoints of the node: of its uplink, of all interfaces, both or none."""
+    interfaces = draw(few(st.sampled_from([OUTSIDE, "*"])))
+    return HostState(
+        endpoints={name: draw(host_endpoint_policies(name)) for name in interfaces},
+        failsafe_inbound=draw(few(FAILSAFE_PORTS)),
+        failsafe_outbound=draw(few(FAILSAFE_PORTS)),
+        tunnel_ports=(51820,),
+        node_ports=(4789,),
+        nodes=draw(few(st.sampled_from([NETS[4][0], NETS[6][0]]))),
+    )
+
+
+FAILSAFE_PORTS = st.builds(
+    FailsafePort,
+    st.sampled_from([TCP, UDP]),
+    st.sampled_from(PORT_NUMBERS),
+    seldom(st.sampled_from([NETS[4][1], NETS[6][1]])),
+)
 
 
 def place(address: Address) -> str:

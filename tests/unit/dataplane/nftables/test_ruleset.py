@@ -22,7 +22,8 @@ from chita.dataplane.nftables.objects import (
 from chita.dataplane.nftables.ruleset import RulesetBuilder, policy_ruleset
 from chita.dataplane.nftables.trace import MAX_DEPTH
 from chita.desired.policy import PolicyState
-from policy_states import policy_states
+from policy_states import host_states
+from policy_states import policy_states as workload_states
 
 pytestmark = pytest.mark.slow
 few_examples = settings(
@@ -56,6 +57,12 @@ def depth(ruleset: Ruleset, chain: str) -> int:
     return 1 + max((depth(ruleset, target) for target in targets), default=0)
 
 
+@st.composite
+def policy_states(draw: st.DrawFn) -> PolicyState:
+    """Draw the state of a node with pods and host endpoints."""
+    return msgspec.structs.replace(draw(workload_states()), host=draw(host_states()))
+
+
 @few_examples
 @given(policy_states())
 def test_no_address_is_read_before_its_family_is_known(state: PolicyState) -> None:
@@ -74,11 +81,11 @@ def test_chains_are_never_deeper_than_the_kernel_allows(state: PolicyState) -> N
     """Base chain, endpoint, tier, policy, block: whatever the number of tiers and policies."""
     ruleset = policy_ruleset(state)
 
-    assert max(depth(ruleset, chain) for chain in ruleset.chains) <= 4
+    assert max(depth(ruleset, chain) for chain in ruleset.chains) <= 5
     assert MAX_DEPTH > 5
 
 
-PARTS = ["endpoints", "policies", "profiles", "address_sets", "port_sets"]
+PARTS = ["endpoints", "policies", "profiles", "address_sets", "port_sets", "host"]
 
 
 @few_examples
@@ -91,15 +98,20 @@ def test_a_part_at_a_time_ends_as_from_scratch(
     before = builder.build(state)
     table.commit(create(before))
     for part in turns:
-        entries = dict(getattr(state, part))
         source = data.draw(st.sampled_from([first, second]))
-        others = getattr(source, part)
+        if part == "host":
+            entries, others = dict(state.host.endpoints), source.host.endpoints
+        else:
+            entries, others = dict(getattr(state, part)), getattr(source, part)
+        if not (entries or others):
+            continue
         key = data.draw(st.sampled_from(sorted({*entries, *others})))
         if key in others and data.draw(st.booleans()):
             entries[key] = others[key]
         else:
             entries.pop(key, None)
-        state = msgspec.structs.replace(state, **{part: entries})
+        changed = msgspec.structs.replace(source.host, endpoints=entries)
+        state = msgspec.structs.replace(state, **{part: changed if part == "host" else entries})
         after = builder.build(state)
         table.commit(diff(before, after, builder.changes))
         before = after
