@@ -238,6 +238,24 @@ class Bench:
             shown = "; ".join(itertools.islice(others, _SHOWN))
             raise EngineError(f"{len(others)} paths are not as they should be: {shown}") from error
 
+    def ready(self, here: str, there: str) -> None:
+        """Mend every fault; return when one pair's paths, both ways, are what they should be.
+
+        Raises:
+            EngineError: they are not, after a minute.
+        """
+        heal_lab(self.lab)
+        promised = {
+            pair: path
+            for pair, path in self._promised().items()
+            if pair in {(here, there), (there, here)}
+        }
+        self.until(
+            f"{here} and {there} as promised",
+            lambda: not self._other_than(promised),
+            s=SETTLE_S,
+        )
+
     def _promised(self) -> dict[tuple[str, str], Path]:
         """Return every path as the records promise it, by the same function as the agents'."""
         cluster = asyncio.run(self.lab.cluster())
@@ -250,13 +268,11 @@ class Bench:
     def _other_than(self, promised: dict[tuple[str, str], Path]) -> list[str]:
         """Return the paths that are of another kind, or without a relay that should be there."""
         found = []
-        for here in self.nodes:
-            for there, path in self.status(here)["paths"].items():
-                wanted = promised.get((here, there))
-                if wanted is None:
-                    continue
-                if path["kind"] != wanted.kind or not set(wanted.relays) <= set(path["relays"]):
-                    found.append(f"{here} to {there} is {path['kind']}: {path['reason']}")
+        statuses = {here: self.status(here)["paths"] for here, _ in promised}
+        for (here, there), wanted in promised.items():
+            path = statuses[here][there]
+            if path["kind"] != wanted.kind or not set(wanted.relays) <= set(path["relays"]):
+                found.append(f"{here} to {there} is {path['kind']}: {path['reason']}")
         return found
 
     def chita(self, *arguments: str, s: float = 60) -> str:

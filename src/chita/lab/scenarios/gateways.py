@@ -6,7 +6,7 @@ flows each way, so that some use whichever gateway is hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chita.lab.faults import EngineKilled, Fault, ForwardingBroken, LinkDown, ServerStopped
 from chita.lab.scenarios.bench import Bench, gap_since, plan_of
@@ -45,28 +45,32 @@ def silently_broken(bench: Bench, times: int) -> list[Figure]:
 
 def killed_without_server(bench: Bench, times: int) -> list[Figure]:
     """Pull the cable of the gateway in use while the API server is stopped."""
-    gaps = []
     mark = Mark(worst_at_most=2.0)
-    for turn in range(times):
-        bench.broken(ServerStopped())
-        gaps.append(_one_failover(bench, turn, LinkDown))
-        bench.settle()
+    gaps = [
+        _one_failover(bench, turn, LinkDown, before=(ServerStopped(),)) for turn in range(times)
+    ]
     return [Figure(what="longest gap, server stopped", unit="s", values=tuple(gaps), mark=mark)]
 
 
 def _failover(
     bench: Bench, times: int, fault: Callable[[str], Fault], what: str, mark: Mark
 ) -> Figure:
-    gaps = []
-    for turn in range(times):
-        gaps.append(_one_failover(bench, turn, fault))
-        bench.settle()
+    gaps = [_one_failover(bench, turn, fault) for turn in range(times)]
     return Figure(what=what, unit="s", values=tuple(gaps), mark=mark)
 
 
-def _one_failover(bench: Bench, turn: int, fault: Callable[[str], Fault]) -> float:
-    """Return the longest gap of any flow when a gateway in use is hit; they take turns."""
+def _one_failover(
+    bench: Bench, turn: int, fault: Callable[[str], Fault], before: Sequence[Fault] = ()
+) -> float:
+    """Return the longest gap of any flow when a gateway in use is hit; they take turns.
+
+    Only the pair need be as usual first: while one pair is watched, the other's gateway has time to
+    be trusted again.
+    """
     far = (SHARED_FAR, LONE_FAR)[turn % 2]
+    bench.ready(NEAR, far)
+    for other in before:
+        bench.broken(other)
     relays = bench.relays(NEAR, far)
     gateway = relays[turn // 2 % len(relays)]
     with Traffic(plan_of(bench.both_ways(NEAR, far, flows=8))) as traffic:
