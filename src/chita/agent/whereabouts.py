@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -13,7 +14,7 @@ from chita.fabric.located import located
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
 
-LOOK_S = 10.0
+LOOK_S = 5.0
 """How often it is looked where tunnels stand though no verdict changed: the other end may move."""
 FRESH_S = 0.5
 
@@ -56,7 +57,7 @@ class Whereabouts:
             self._tell()
 
     def _tell(self) -> None:
-        health = located(self._probed, self._cluster(), self._outers)
+        health = located(self._probed, self._cluster(), self._outers, time.time())
         if health != self._told:
             self._told = health
             self._heed(health)

@@ -64,6 +64,12 @@ class WayHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     The endpoint of the WireGuard peer, so that it is known which of its addresses answers.
     """
+    turn: int | None = None
+    """For Direct that stays down: which of the other end's addresses has its turn to be dialled.
+
+    A number of the clock, the same at both ends, so that two NATs are dialled at once; None: it is
+    not down, or not for long.
+    """
     rtt_s: float | None = None
     """Typical round trip (median) when the verdict or the order of relays last changed, seconds."""
 

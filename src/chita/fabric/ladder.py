@@ -2,7 +2,7 @@
 
 What was never probed counts as promised, save what needs proof. Of the rungs of WireGuard one is
 dialled at a time, for a session has one endpoint: the best until it was answered, the last once it
-was not.
+was not, and while nobody answers all of them in turn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chita.desired.paths import Rung, RungState, Session
+from chita.desired.paths import PathKind, Rung, RungState, Session
 from chita.desired.tunnels import Endpoint
 from chita.fabric.health import Verdict, WayHealth
 from chita.fabric.offers import Offer, Rating, Refusal
@@ -95,7 +95,9 @@ def _tried(offers: Sequence[Offer], direct: WayHealth) -> Offer | None:
         case Verdict.UNKNOWN:
             return offers[0]
         case Verdict.DOWN:
-            return offers[-1]
+            # A stream is there only where no UDP passes: the other addresses need no turn.
+            is_turned = direct.turn is not None and offers[-1].kind is not PathKind.TCP
+            return offers[(direct.turn or 0) % len(offers) if is_turned else -1]
         case Verdict.UP if direct.outer is None:
             return next((offer for offer in offers if not offer.needs_proof), offers[0])
         case Verdict.UP:

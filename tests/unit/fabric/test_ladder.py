@@ -231,6 +231,25 @@ def test_two_nats(
     assert expected == (path.kind, punched.state, dial(path) is not None)
 
 
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        pytest.param(None, "192.0.2.11", id="just-now"),
+        pytest.param(0, "10.0.0.11", id="first"),
+        pytest.param(1, "192.0.2.11", id="second"),
+        pytest.param(2, "10.0.0.11", id="first-again"),
+    ],
+)
+def test_while_nobody_answers_all_addresses_are_dialled(turn: int | None, expected: str) -> None:
+    """A network that was gone for a while is found again, whichever address answers then."""
+    down = msgspec.structs.replace(DOWN, turn=turn)
+
+    dialled = dial(paths(hybrid(GATE, INNER), "a2", probed(direct_a1=down))["a1"])
+
+    assert dialled is not None
+    assert expected == str(dialled.address)
+
+
 def test_a_session_that_roamed_is_left_alone() -> None:
     """Its packets come from where no record says: a NAT between. Nothing is dialled instead."""
     path = paths(hybrid(GATE, INNER), "a1", probed(direct_a2=at("203.0.113.9")))["a2"]
