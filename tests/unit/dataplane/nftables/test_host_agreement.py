@@ -97,7 +97,7 @@ class Node:
 @settings(
     # Shrinking a cluster takes minutes; the example says enough.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
