@@ -16,8 +16,9 @@ import pytest
 from api_clients import admin, free_port, next_batch
 from chita.api import client as api_client
 from chita.api.auth import read_kubeconfig
-from chita.api.client import MAX_SEGMENT_BYTES, UNTRUSTED, ApiClient, PatchType
+from chita.api.client import MAX_SEGMENT_BYTES, ApiClient, PatchType
 from chita.api.kinds import CALICO, CORE, Resource
+from chita.api.refusals import UNTRUSTED
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Resumed, follow
 from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
 from chita.model.schema import Scope

@@ -37,8 +37,9 @@ from chita.agent.sources import follow_all
 from chita.agent.traffic import keep_traffic_known
 from chita.agent.turnover import keep_turned_over
 from chita.agent.whereabouts import Whereabouts
-from chita.api.client import UNTRUSTED, ApiClient
+from chita.api.client import ApiClient
 from chita.api.kinds import WATCHED
+from chita.api.refusals import UNTRUSTED
 from chita.api.tls import use_small_buffers
 from chita.cloud.facts import CloudFacts
 from chita.cloud.provider import discover

@@ -15,8 +15,9 @@ import msgspec
 
 from chita.api.auth import ApiConfig
 from chita.api.kinds import Resource, resource_of
+from chita.api.refusals import no_answer, refusal
 from chita.api.warning import texts
-from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
+from chita.errors import ApiError
 from chita.telemetry.log import logger
 
 Object = dict[str, Any]
@@ -29,9 +30,6 @@ KEEPALIVE_S = 20
 
 PAGE_SIZE = 500
 """Objects a list asks for at once, as client-go does."""
-
-UNTRUSTED = "Untrusted"
-"""Reason of an ApiError: the server's certificate is not of our CA; waiting mends nothing."""
 
 _LOG = logger("api")
 
@@ -260,10 +258,10 @@ class ApiClient:
                 response = await self._open.get(resource.path(), params=query, timeout=quiet)
             async with response:
                 if response.status != 200:
-                    raise _refusal(what, response.status, await response.read())
+                    raise refusal(what, response.status, await response.read())
                 yield _events(what, response.content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _no_answer(what, error) from error
+            raise no_answer(what, error) from error
 
     @property
     def _open(self) -> aiohttp.ClientSession:
@@ -297,9 +295,9 @@ class ApiClient:
                 content = await response.read()
                 warnings = texts(response.headers.getall("Warning", []))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _no_answer(what, error) from error
+            raise no_answer(what, error) from error
         if response.status >= 300:
-            raise _refusal(what, response.status, content)
+            raise refusal(what, response.status, content)
         for warning in warnings:
             self._on_warning(warning)
         try:
@@ -358,40 +356,11 @@ def _event(what: str, line: bytes) -> WatchEvent:
     if event.type == "ERROR":
         code = event.object.get("code")
         status = code if isinstance(code, int) else 0
-        raise _refusal(what, status, msgspec.json.encode(event.object))
+        raise refusal(what, status, msgspec.json.encode(event.object))
     metadata = event.object.get("metadata")
     if not isinstance(metadata, dict) or "resourceVersion" not in metadata:
         raise ApiError(f"{what}: an event without a resourceVersion", reason="Malformed")
     return event
-
-
-def _no_answer(what: str, error: Exception) -> ApiError:
-    """Return the error of a request that the server did not answer, with what would mend it."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return ApiError(
-            f"{what}: {error.host}:{error.port} is not trusted: {error.certificate_error}; "
-            "use the CA certificate of this server",
-            reason=UNTRUSTED,
-        )
-    return ApiError(f"{what}: no answer: {error!r}", reason="Disconnected")
-
-
-def _refusal(what: str, status: int, content: bytes) -> Exception:
-    """Return the error that a Kubernetes Status (or whatever came instead) stands for."""
-    try:
-        answer = msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        answer = {}
-    reason = str(answer.get("reason", ""))
-    message = str(answer.get("message") or content[:200].decode(errors="replace"))
-    text = f"{what}: {status} {message}"
-    if status == 404:
-        return NotFoundError(text)
-    if status == 409:
-        return ConflictError(text)
-    if status == 410:
-        return ExpiredError(text, status=status, reason=reason)
-    return ApiError(text, status=status, reason=reason)
 
 
 def _namespace(obj: Mapping[str, Any]) -> str:
