@@ -218,7 +218,8 @@ class Lab:
         self.processes.start(
             "pods", [sys.executable, "-m", "chita.lab.pods", "--control", str(control)]
         )
-        self.wait("the lab's pods", "pods", control.exists)
+        # Connected to, for its socket is there a moment before it listens.
+        self.wait("the lab's pods", "pods", lambda: not tell(control, []))
         messages = [
             Add(
                 name=pod_key(pod),
