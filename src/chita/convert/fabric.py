@@ -284,6 +284,9 @@ _FABRIC = _BOTH | {
     ),
     "keyEpoch": _Meaning("key_epoch", lambda field: field.integer(0, low=0, high=2**31 - 1)),
     "activeGateways": _Meaning("active_gateways", lambda field: field.integer(0, low=1, high=8)),
+    "fullMeshNodes": _Meaning(
+        "full_mesh_nodes", lambda field: field.integer(0, low=0, high=100_000)
+    ),
     "keepaliveSeconds": _Meaning("keepalive_s", lambda field: field.integer(0, low=1, high=65535)),
     "deniedFlows": _Meaning(
         "denied_flows", lambda field: field.one_of(DeniedFlows), strict=DeniedFlows.END

@@ -30,6 +30,7 @@ from chita.fabric.claims import claims
 from chita.fabric.detours import detour_offer
 from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
+from chita.fabric.mesh import mesh
 from chita.fabric.promises import REMEMBERED, Promise, Promises
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
@@ -47,9 +48,10 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
     if here is None:
         return {name: _no_path(name, f"{local} has not joined the fabric yet") for name in names}
     claimed = claims(cluster.fabric_nodes)
+    meshed = mesh(cluster)
 
     def promise(one: FabricNode, other: FabricNode) -> Promise:
-        return _REMEMBERED.of(cluster, one, other, claimed)
+        return _REMEMBERED.of(cluster, one, other, claimed, meshed.refused(one, other))
 
     near = {
         name: _DECIDED.near(local, name, promise(here, there), health)

@@ -47,7 +47,7 @@ class Promises:
 
     def __init__(self) -> None:
         self._said: tuple[object, object, object] = (None, None, None)
-        self._pairs: dict[tuple[str, str], tuple[FabricNode, FabricNode, Promise]] = {}
+        self._pairs: dict[tuple[str, str], tuple[FabricNode, FabricNode, str, Promise]] = {}
 
     def of(
         self,
@@ -55,8 +55,12 @@ class Promises:
         here: FabricNode,
         there: FabricNode,
         claimed: Claims,
+        refused: str = "",
     ) -> Promise:
-        """Return what is promised from *here* to *there*, where some is *claimed* twice."""
+        """Return what is promised from *here* to *there*, where some is *claimed* twice.
+
+        *refused* says why the two have no tunnel with each other, whatever their records say.
+        """
         if here.location == there.location:
             for node in (here, there):
                 if node.name in claimed.addresses:
@@ -69,10 +73,16 @@ class Promises:
             self._pairs = {}
         key = (here.name, there.name)
         held = self._pairs.get(key)
-        if held is not None and held[1] is there and (held[0] is here or held[0] == here):
-            return held[2]
-        promise = Promise(local_offers(cluster, here, there), _tunnels(cluster, here, there))
-        self._pairs[key] = (here, there, promise)
+        if (
+            held is not None
+            and held[1] is there
+            and held[2] == refused
+            and (held[0] is here or held[0] == here)
+        ):
+            return held[3]
+        tunnels = {0: _refused(refused)} if refused else _tunnels(cluster, here, there)
+        promise = Promise(local_offers(cluster, here, there), tunnels)
+        self._pairs[key] = (here, there, refused, promise)
         return promise
 
     def _is_said_still(self, cluster: ClusterState) -> bool:

@@ -97,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """WireGuard keepalive towards and from nodes behind NAT, seconds, 1 to 65535 (hybrid 2.5)."""
     active_gateways: int = 2
     """How many gateways share what a node sends to a location, 1 to 8."""
+    full_mesh_nodes: int = 200
+    """With more nodes than these in the fabric, ordinary nodes of two locations have no tunnels."""
     tcp_relay_port: int = 443
     """TCP, where gateways take WireGuard's datagrams in TLS streams; 0: nowhere."""
     vxlan_port: int = 4789

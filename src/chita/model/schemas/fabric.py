@@ -37,6 +37,7 @@ _CONFIGURATION = Record(
         "keyEpoch": _EPOCH,
         "keyRotationHours": Whole(minimum=0, maximum=87_600),
         "activeGateways": Whole(minimum=1, maximum=8),
+        "fullMeshNodes": Whole(minimum=0, maximum=100_000),
         "keepaliveSeconds": Whole(minimum=1, maximum=65535),
         "meshCIDRs": ListOf(item=Text(format=Format.CIDR), min_items=1, unique=True),
     },
