@@ -18,7 +18,8 @@ from chita.telemetry.log import logger
 INTERVAL_S = 30.0
 """How often those are asked who have answered."""
 FIRST_S = 2.0
-"""How soon they are asked first, and then twice as late each time until two have answered."""
+"""How soon they are asked first, and then twice as late each time until two have answered; it is
+looked that often whether they are to be asked."""
 
 _LOG = logger("reflection")
 
@@ -43,14 +44,18 @@ async def keep_judged(  # noqa: PLR0913 - the parts it stands between, and two i
 
     Who can be dialled asks nobody: what it has to say of itself is known.
     """
-    last = UNJUDGED
-    pause_s = first_s
+    loop = asyncio.get_running_loop()
+    last, pause_s = UNJUDGED, first_s
+    due_s, port = 0.0, 0
     while True:
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(first_s)
         own = record.value
         if own is None or own.endpoints or own.name not in cluster().nodes:
-            last, pause_s = UNJUDGED, first_s
+            last, pause_s, due_s = UNJUDGED, first_s, 0.0
             continue
+        if loop.time() < due_s and own.wireguard_port == port:
+            continue  # on another port the mapping is another one too
+        port = own.wireguard_port
         sightings = await _sightings(cluster(), own.name, questions)
         now = judged(
             sightings,
@@ -61,6 +66,7 @@ async def keep_judged(  # noqa: PLR0913 - the parts it stands between, and two i
         holds = settled(current, last, now)
         last = now
         pause_s = min(2 * pause_s, interval_s) if now == UNJUDGED else interval_s
+        due_s = loop.time() + pause_s
         if holds != current:
             _tell(holds)
             record.observed = msgspec.structs.replace(record.observed, judgement=holds)

@@ -16,6 +16,7 @@ from chita.fabric.nat import Judgement
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
 from chita.model.node import Nat
+from chita.model.settings import Settings
 from hybrid import fabric_node, hybrid
 from own_record import own_record
 
@@ -112,3 +113,32 @@ def test_a_public_address_needs_no_witness() -> None:
     value = record.of(around(record, external="198.51.100.9"))
 
     assert (Nat.ONE_TO_ONE, ()) == (value.nat, value.candidates)
+
+
+def test_a_new_port_is_asked_about_soon() -> None:
+    """The keys changed, and the device listens on another port: its mapping is another one too."""
+
+    async def act() -> None:
+        record, gateways = own_record("n1"), Gateways([(ONE, ONE), (OTHER, OTHER)])
+        cluster = around(record)
+        told = asyncio.Event()
+
+        def changed() -> None:
+            cluster.fabric_nodes["n1"] = record.of(cluster)
+            told.set()
+
+        task = asyncio.create_task(
+            keep_judged(record, lambda: cluster, gateways, changed, first_s=0.001, interval_s=600)
+        )
+        await asyncio.wait_for(told.wait(), 5)
+        told.clear()
+        settings = Settings(wireguard_port=40000)
+        cluster = msgspec.structs.replace(cluster, settings={"default": settings})
+        record.of(cluster)
+        await asyncio.wait_for(told.wait(), 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert record.observed.judgement.reflexive == OTHER
+
+    asyncio.run(act())
