@@ -85,7 +85,9 @@ class Bench:
         for pod in attached_pods(self.lab.world.of_kind("Pod")):
             namespace, node = pod["metadata"].get("namespace"), pod["spec"]["nodeName"]
             if namespace in {"measure-a", "measure-b"}:
-                workload = cluster.workloads[pod_key(pod)]
+                workload = cluster.workloads.get(pod_key(pod))
+                if workload is None:
+                    continue
                 ends[namespace[-1], node] = End(
                     name=workload.key,
                     node=node,
@@ -230,6 +232,7 @@ class Bench:
             lambda: not any(self.status(node)["interrupted"] for node in self.nodes),
             s=SETTLE_S,
         )
+        self.refresh()
         promised = self._promised()
         try:
             self.until("as promised", lambda: not self._other_than(promised), s=SETTLE_S)

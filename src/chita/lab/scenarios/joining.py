@@ -55,7 +55,6 @@ def joined(bench: Bench, times: int) -> list[Figure]:
         bench.lab.layout.pods_socket.unlink(missing_ok=True)
         bench.lab.start_listeners()
         bench.lab.wait_for_fabric()
-        bench.refresh()
         bench.settle()
     return [
         Figure(
