@@ -25,6 +25,7 @@ from chita.compute.node import desired_node_state
 from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.probes.sockets import EchoSockets
+from chita.dataplane.tunnels.wireguard import Secrets
 from chita.desired.node_state import NodeState
 from chita.fabric.health import Health, Way, WayHealth
 from chita.fabric.path import paths
@@ -45,7 +46,7 @@ class Probed:
         self.name = name
         self.space = space
         self._socket = NetlinkSocket(namespace=space)
-        self.ways = Ways(self._socket, directory, lambda _: private_key)
+        self.ways = Ways(self._socket, directory, lambda _: Secrets(private_key))
         self.links = Links(self._socket)
         self._state: NodeState | None = None
         self._cluster = ClusterState()

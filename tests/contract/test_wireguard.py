@@ -102,6 +102,21 @@ def test_peers_change_one_field_at_a_time(backend: WireguardBackend) -> None:
     assert (peer.endpoint, peer.keepalive_s) == (ENDPOINTS[1], 25)
 
 
+def test_a_preshared_key_comes_and_goes(backend: WireguardBackend) -> None:
+    """None leaves it as it is, another one replaces it, empty takes it away; the rest stays."""
+    backend.ensure()
+    backend.put_device(KEYS[0], 51820)
+    backend.put_peer(
+        PeerChange(public_key=KEYS[1], allowed=frozenset(NETS[:1]), preshared_key=KEYS[2])
+    )
+    for change, expected in (
+        (None, KEYS[2]), (KEYS[0], KEYS[0]), (None, KEYS[0]), ("", ""), (None, "")
+    ):  # fmt: skip
+        backend.put_peer(PeerChange(public_key=KEYS[1], preshared_key=change))
+        peer = backend.read().peers[KEYS[1]]
+        assert (peer.preshared_key, peer.allowed) == (expected, frozenset(NETS[:1]))
+
+
 def test_a_network_has_one_peer(backend: WireguardBackend) -> None:
     """AllowedIPs are exclusive on a device: the network moves to the peer that got it last."""
     backend.ensure()

@@ -27,6 +27,7 @@ from chita.compute.node import desired_node_state
 from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd
 from chita.dataplane.netlink.namespace import inside
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.tunnels.wireguard import Secrets
 from chita.desired.node_state import NodeState
 from chita.desired.paths import PathKind
 from chita.fabric.health import UNPROBED, Direct, Health, Transit, Verdict, Way, WayHealth
@@ -73,7 +74,7 @@ class Machine:
         self.socket = NetlinkSocket(namespace=space)
         self._directory = directory
         self._private_key = private_key
-        self.ways = Ways(self.socket, directory, lambda _: private_key)
+        self.ways = Ways(self.socket, directory, lambda _: Secrets(private_key))
         self.state: NodeState | None = None
 
     def apply(self, cluster: ClusterState, health: Health = UNPROBED) -> int:
@@ -89,7 +90,7 @@ class Machine:
         """Forget everything, as a new process."""
         self.socket.close()
         self.socket = NetlinkSocket(namespace=self.space)
-        self.ways = Ways(self.socket, self._directory, lambda _: self._private_key)
+        self.ways = Ways(self.socket, self._directory, lambda _: Secrets(self._private_key))
         self.state = None
 
     def transit_packets(self) -> tuple[int, int]:

@@ -20,8 +20,9 @@ from chita.dataplane.netlink.offload import TxChecksum, read_tx_checksum
 from chita.dataplane.netlink.routes import RouteTable
 from chita.dataplane.netlink.rules import OURS, Rules, our_rules, sync_rules
 from chita.dataplane.netlink.socket import NetlinkSocket
+from chita.dataplane.tunnels.backend import wireguard_backend
 from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan, vtep_mac
-from chita.dataplane.tunnels.wireguard import WireguardTunnel
+from chita.dataplane.tunnels.wireguard import Secrets, WireguardTunnel
 from chita.dataplane.tunnels.wireguard_go import WireguardGo
 from chita.desired.routes import OnDevice
 from chita.desired.tunnels import Endpoint, Vtep, Vxlan, Wireguard, WireguardPeer
@@ -202,7 +203,7 @@ def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
             stack.callback(backend.remove)
             tunnel = WireguardTunnel(backend, opened)
             desired = wireguard(number, keys[1 - number][1])
-            assert tunnel.sync(desired, keys[number][0], now_s=time.time()) == {}
+            assert tunnel.sync(desired, Secrets(keys[number][0]), now_s=time.time()) == {}
             table = RouteTable(opened, Links(opened))
             for mesh in MESH[1 - number]:
                 table.put(OnDevice(dst=Cidr.of(mesh), device="chita-wg"))
@@ -222,7 +223,7 @@ def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
         before = sockets[0].writes
         desired = wireguard(0, keys[1][1])
         adopted = WireguardTunnel(adopter, sockets[0])
-        assert adopted.sync(desired, keys[0][0], now_s=time.time()) == {}
+        assert adopted.sync(desired, Secrets(keys[0][0]), now_s=time.time()) == {}
         assert sockets[0].writes == before
         (tmp_path / "node-0" / "chita-wg.pid").unlink()  # as after a crash before it was written
         assert adopter.pid == pid
@@ -230,7 +231,9 @@ def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: adopter.pid is None)
         assert Cidr.of(MESH[1][0]) in RouteTable(sockets[0], Links(sockets[0])).read()
-        assert tunnels[0].sync(wireguard(0, keys[1][1]), keys[0][0], now_s=time.time()) == {}
+        assert (
+            tunnels[0].sync(wireguard(0, keys[1][1]), Secrets(keys[0][0]), now_s=time.time()) == {}
+        )
         assert backends[0].pid not in (None, pid)
         # The other end still has the old session; only a handshake from here tells it otherwise.
         ping(spaces[1], str(MESH[0][0]), count=20)
@@ -239,6 +242,49 @@ def test_wireguard_go_carries_is_adopted_and_restarted(tmp_path: Path) -> None:
         backends[0].remove()
         assert Links(sockets[0]).get("chita-wg") is None
         assert backends[0].pid is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("theirs", "answers"),
+    [
+        pytest.param("same", True, id="same"),
+        pytest.param("other", False, id="another"),
+        pytest.param("", False, id="without"),
+    ],
+)
+def test_only_who_has_the_preshared_key_gets_a_handshake(
+    tmp_path: Path, theirs: str, *, answers: bool
+) -> None:
+    """The keys that the API spreads are not enough: it is a second factor of every session."""
+    known = {"": "", "same": key_pair()[0], "other": key_pair()[0]}
+    keys = [key_pair(), key_pair()]
+    with two_nodes() as (spaces, sockets), ExitStack() as stack:
+        tunnels = []
+        for number, preshared in enumerate((known["same"], known[theirs])):
+            directory = tmp_path / f"node-{number}"
+            directory.mkdir()
+            backend = wireguard_backend("chita-wg", sockets[number], directory=directory)
+            stack.callback(backend.remove)
+            tunnel = WireguardTunnel(backend, sockets[number])
+            desired = wireguard(number, keys[1 - number][1])
+            secrets = Secrets(keys[number][0], preshared)
+            assert tunnel.sync(desired, secrets, now_s=time.time()) == {}
+            for mesh in MESH[1 - number]:
+                table = RouteTable(sockets[number], Links(sockets[number]))
+                table.put(OnDevice(dst=Cidr.of(mesh), device="chita-wg"))
+            tunnels.append(tunnel)
+
+        if answers:
+            ping(spaces[0], str(MESH[1][0]))
+        else:
+            with pytest.raises(AssertionError, match="100% packet loss"):
+                ping(spaces[0], str(MESH[1][0]))
+
+        shook = [
+            tunnel.read().peers[keys[1 - it][1]].handshake_s for it, tunnel in enumerate(tunnels)
+        ]
+        assert [answers, answers] == [at_s > 0 for at_s in shook]
 
 
 def test_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.tunnels.wireguard import WireguardTunnel
+from chita.dataplane.tunnels.wireguard import Secrets, WireguardTunnel
 from chita.dataplane.tunnels.wireguard_go import WireguardGo
 from chita.desired.tunnels import Wireguard
 from chita.errors import EngineError, KernelError
@@ -116,7 +116,7 @@ def test_a_port_in_use_is_named_and_taken_once_it_is_free(
         other.bind(("0.0.0.0", 51820))
         tunnel = WireguardTunnel(process, link_socket)
         with pytest.raises(KernelError, match="ss -ulpn sport = :51820"):
-            tunnel.sync(desired, private_key, now_s=0.0)
+            tunnel.sync(desired, Secrets(private_key), now_s=0.0)
 
-    assert {} == tunnel.sync(desired, private_key, now_s=0.0)
+    assert {} == tunnel.sync(desired, Secrets(private_key), now_s=0.0)
     assert 51820 == tunnel.read().port

@@ -16,7 +16,7 @@ from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.nftables.applier import NftApplier, Outcome
 from chita.dataplane.nftables.table import KernelTable
-from chita.dataplane.tunnels.wireguard import DeviceState
+from chita.dataplane.tunnels.wireguard import DeviceState, Secrets
 from chita.desired.node_state import NodeState
 from chita.desired.policy import PolicyState
 from chita.errors import ChitaError, KernelError
@@ -31,11 +31,11 @@ class NodeApplier:
         socket: NetlinkSocket,
         connections: Connections,
         engine_dir: Path,
-        wireguard_private_key: Callable[[int], str],
+        secrets: Callable[[int], Secrets],
     ) -> None:
         self._socket = socket
         self._links = Links(self._socket)
-        self._ways = Ways(socket, engine_dir, wireguard_private_key)
+        self._ways = Ways(socket, engine_dir, secrets)
         table = KernelTable()
         self.nft_port = table.port
         """The netlink port of our own nftables commits, for those who listen to others'."""

@@ -113,6 +113,7 @@ def fabric_node(  # noqa: PLR0913 - the sources of what a record says
         wireguard_key=identity.wireguard_public_key,
         wireguard_port=port_in(identity.wireguard_epoch, port),
         wireguard_epoch=identity.wireguard_epoch,
+        wireguard_preshared=identity.wireguard_preshared,
         wireguard_previous=_previous_end(identity, port),
         vtep_mac=identity.vtep_mac,
         wire_mtu_bytes=wire_mtu(known, cluster.locations.get(location), interface_mtu_bytes),
@@ -128,6 +129,7 @@ def _previous_end(identity: Identity, port: int) -> TunnelEnd | None:
         epoch=previous.epoch,
         public_key=previous.public_key,
         port=port_in(previous.epoch, port),
+        preshared=previous.preshared,
     )
 
 

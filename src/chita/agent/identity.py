@@ -6,6 +6,7 @@ rotate them by accident (it would break every tunnel until all others have heard
 
 from __future__ import annotations
 
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -128,11 +129,35 @@ def wireguard_private_key(file: Path) -> str:
     return key
 
 
+def preshared_key(file: Path) -> str:
+    """Return the pre-shared key in *file*, base64, as ``wg genpsk`` prints it.
+
+    Raises:
+        InputError: there is none, it holds something else, or others may read it.
+    """
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        key = file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise InputError(f"pre-shared key {file}: {error.strerror}") from error
+    if mode & 0o077:
+        raise InputError(f"pre-shared key {file}: others may read it (mode {mode:o}): chmod 600")
+    try:
+        raw = decode_key(key)
+    except ParseError as error:
+        raise InputError(f"pre-shared key {file}: {error}; make one: wg genpsk") from error
+    if not any(raw):
+        # All zero is no key to WireGuard (whitepaper 5.2): tunnels would do without, unnoticed.
+        raise InputError(f"pre-shared key {file}: all zero stands for none; make one: wg genpsk")
+    return key
+
+
 class PreviousKey(msgspec.Struct, frozen=True):
     """A public key that is about to go."""
 
     epoch: int
     public_key: str
+    preshared: str = ""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +166,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     wireguard_public_key: str
     wireguard_epoch: int = 0
+    wireguard_preshared: str = ""
+    """Fingerprint of the pre-shared key that goes with it; empty: none."""
     previous: PreviousKey | None = None
     """The WireGuard key before, while somebody needs it."""
     vtep_mac: str

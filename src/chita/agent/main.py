@@ -85,7 +85,9 @@ async def run(settings: AgentSettings) -> None:
     use_small_buffers()
     settings.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    keys = KeyRing(settings.node, settings.state_dir)
+    keys = KeyRing(settings.node, settings.state_dir, settings.preshared_key_file)
+    if keys.is_preshared_pending:
+        _LOG.warning("the pre-shared key is another: it counts from the next change of keys on")
     # At once with joining, and before the first record: one without the public address would make
     # others turn away from this node for a moment.
     discovery = asyncio.create_task(discover(), name="discovery")
@@ -136,9 +138,7 @@ class Agent:
         own_ports = {socket.port for socket in sockets}
         self._monitor = Monitor(own_ports=lambda: own_ports)
         self._connections = Connections(Conntrack(open_conntrack(sockets[0])))
-        self._applier = NodeApplier(
-            sockets[0], self._connections, settings.run_dir, keys.private_key
-        )
+        self._applier = NodeApplier(sockets[0], self._connections, settings.run_dir, keys.secrets)
         self._ruleset_monitor = NftMonitor(own_ports={self._applier.nft_port})
         self._pod_links = PodLinks(PodInterfaces(sockets[1]), PodInterfaces(sockets[2]))
         self._reconciler = Reconciler(

@@ -36,6 +36,8 @@ class Membership(msgspec.Struct, frozen=True):
     node: str
     server: str
     """Base URL."""
+    preshared_key_file: str = ""
+    """Absolute; empty: there is none."""
 
 
 def fingerprint(authority_pem: str) -> str:
@@ -121,6 +123,9 @@ def completed(settings: AgentSettings) -> AgentSettings:
         if not settings.node:
             raise InputError("the agent needs --node, or to have joined: chita node join")
         return settings
+    if known.preshared_key_file and settings.preshared_key_file is None:
+        file = Path(known.preshared_key_file)
+        settings = msgspec.structs.replace(settings, preshared_key_file=file)
     if settings.kubeconfig is not None or settings.server:
         return msgspec.structs.replace(settings, node=settings.node or known.node)
     return msgspec.structs.replace(

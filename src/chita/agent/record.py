@@ -157,6 +157,9 @@ async def _put(client: RecordClient, value: FabricNode) -> None:
         await client.create(obj)
     except ConflictError:
         # Null, not left out: what a patch leaves out stays as it was (RFC 7396).
-        wireguard = {"epoch": None, "previous": None, **obj["spec"]["wireguard"]}
+        absent = {"epoch": None, "presharedKeyFingerprint": None, "previous": None}
+        wireguard = {**absent, **obj["spec"]["wireguard"]}
+        if wireguard["previous"] is not None:
+            wireguard["previous"] = {"presharedKeyFingerprint": None, **wireguard["previous"]}
         body = {"spec": {**obj["spec"], "wireguard": wireguard}}
         await client.patch(CHITA["FabricNode"], value.name, body)

@@ -18,6 +18,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     join_token: str = ""
     """Used once, when the state directory has no client certificate yet."""
     kubeconfig: Path | None = None
+    preshared_key_file: Path | None = None
+    """Holds the key that all nodes have besides their own (``wg genpsk``); None: there is none.
+
+    It counts for keys that are made from now on: see `chita.agent.key_ring`.
+    """
     state_dir: Path = Path("/var/lib/chita")
     """Keys, certificate, attachments: what must survive a restart. Mode 0700."""
     run_dir: Path = Path("/run/chita")

@@ -28,7 +28,7 @@ from chita.dataplane.sysctl import sync_sysctls
 from chita.dataplane.tunnels.backend import wireguard_backend
 from chita.dataplane.tunnels.transit import sync_transit
 from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan
-from chita.dataplane.tunnels.wireguard import DeviceState, WireguardTunnel
+from chita.dataplane.tunnels.wireguard import DeviceState, Secrets, WireguardTunnel
 from chita.desired.node_state import NodeState
 from chita.desired.routes import OnDevice, Route
 from chita.desired.tunnels import Wireguard
@@ -63,16 +63,16 @@ class Ways:
     Args:
         socket: of the node's namespace.
         engine_dir: where wireguard-go has its socket, pid file and log.
-        private_key: of the WireGuard device of an epoch, base64.
+        secrets: the keys of the WireGuard device of an epoch.
     """
 
     def __init__(
-        self, socket: NetlinkSocket, engine_dir: Path, private_key: Callable[[int], str]
+        self, socket: NetlinkSocket, engine_dir: Path, secrets: Callable[[int], Secrets]
     ) -> None:
         self._socket = socket
         self._links = Links(socket)
         self._engine_dir = engine_dir
-        self._private_key = private_key
+        self._secrets = secrets
         self._nexthops = NexthopTable(socket, self._links, TRANSIT_VNI)
         self._tables = {
             number: RouteTable(socket, self._links, msgspec.structs.replace(OURS, table=number))
@@ -153,9 +153,10 @@ class Ways:
     def _put_wireguard(self, desired: Wireguard, known: Wireguard | None) -> Refused:
         tunnel = self._tunnels.get(desired.device) or self._tunnel(desired.device)
         self._tunnels[desired.device] = tunnel
+        secrets = self._secrets(desired.epoch)
         if known is not None and msgspec.structs.replace(known, peers=desired.peers) == desired:
-            return tunnel.change_peers(desired.peers, known.peers)
-        return tunnel.sync(desired, self._private_key(desired.epoch), now_s=time.time())
+            return tunnel.change_peers(desired.peers, known.peers, secrets.preshared_key)
+        return tunnel.sync(desired, secrets, now_s=time.time())
 
     def _remove_wireguards(self, state: NodeState) -> Refused:
         held = {

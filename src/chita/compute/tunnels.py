@@ -95,6 +95,7 @@ def node_wireguards(
         Wireguard(
             device=wireguard_device(epoch),
             epoch=epoch,
+            preshared=in_epoch(here, epoch).wireguard_preshared,
             port=in_epoch(here, epoch).wireguard_port,
             mtu_bytes=mtu_bytes,
             addresses=node.mesh_addresses,

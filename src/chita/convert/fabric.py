@@ -82,6 +82,7 @@ def fabric_node(obj: Field) -> FabricNode:
         wireguard_key=_shaped(wireguard["publicKey"], _KEY, "32 bytes in base64"),
         wireguard_port=wireguard["port"].integer(0, low=0, high=65535),
         wireguard_epoch=wireguard["epoch"].integer(0, low=0, high=2**31 - 1),
+        wireguard_preshared=wireguard["presharedKeyFingerprint"].text(),
         wireguard_previous=_previous_end(wireguard["previous"]),
         vtep_mac=_shaped(spec["vtepMAC"], _MAC, "a MAC address such as 02:00:5e:10:00:01"),
         wire_mtu_bytes=spec["wireMTU"].integer(1500, **_MTU),
@@ -137,6 +138,7 @@ def _previous_end(field: Field) -> TunnelEnd | None:
         epoch=field["epoch"].integer(0, low=0, high=2**31 - 1),
         public_key=_shaped(field["publicKey"], _KEY, "32 bytes in base64"),
         port=field["port"].integer(0, low=0, high=65535),
+        preshared=field["presharedKeyFingerprint"].text(),
     )
 
 
@@ -144,6 +146,8 @@ def _wireguard_object(node: FabricNode) -> dict[str, Any]:
     said: dict[str, Any] = {"publicKey": node.wireguard_key, "port": node.wireguard_port}
     if node.wireguard_epoch:
         said["epoch"] = node.wireguard_epoch
+    if node.wireguard_preshared:
+        said["presharedKeyFingerprint"] = node.wireguard_preshared
     previous = node.wireguard_previous
     if previous is not None:
         said["previous"] = {
@@ -151,6 +155,8 @@ def _wireguard_object(node: FabricNode) -> dict[str, Any]:
             "port": previous.port,
             "epoch": previous.epoch,
         }
+        if previous.preshared:
+            said["previous"]["presharedKeyFingerprint"] = previous.preshared
     return said
 
 

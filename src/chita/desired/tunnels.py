@@ -78,11 +78,13 @@ def wireguard_device(epoch: int) -> str:
 
 
 class Wireguard(msgspec.Struct, frozen=True, kw_only=True):
-    """Our WireGuard device; the private key stays on the node and is no part of this."""
+    """Our WireGuard device; its keys stay on the node and are no part of this."""
 
     device: str
     epoch: int = 0
     """Of its key."""
+    preshared: str = ""
+    """Fingerprint of the key that all peers must have besides; empty: none."""
     port: int
     mtu_bytes: int
     addresses: tuple[Address, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -30,6 +31,16 @@ def public_key(private_key: str) -> str:
     """
     key = X25519PrivateKey.from_private_bytes(decode_key(private_key))
     return base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+
+
+def key_fingerprint(preshared_key: str) -> str:
+    """Return by what others tell whether they have the same pre-shared key (base64); empty of none.
+
+    Half of a SHA-256 of 32 random bytes: nobody finds the key by it.
+    """
+    if not preshared_key:
+        return ""
+    return hashlib.sha256(b"chita preshared key " + decode_key(preshared_key)).hexdigest()[:32]
 
 
 def decode_key(text: str) -> bytes:

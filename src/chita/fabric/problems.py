@@ -18,8 +18,9 @@ from chita.fabric.candidates import is_dialable, split_endpoint
 from chita.fabric.claims import address_rivals, key_rivals
 from chita.fabric.gateways import GATEWAY_WEIGHT_LABEL
 from chita.fabric.health import UNPROBED, Health
-from chita.fabric.proof import location_doubts
+from chita.fabric.proof import filtered_neighbours, location_doubts, shown
 from chita.model.cluster import ClusterState
+from chita.model.epochs import common_epochs, in_epoch
 from chita.model.net import Address, Cidr
 from chita.model.node import CandidateKind, FabricNode
 
@@ -30,6 +31,7 @@ class ProblemKind(StrEnum):
     LOCATION_EMPTY = "location-empty"
     PEER_UNKNOWN = "peer-unknown"
     LABEL_DOUBTED = "location-label-doubted"
+    NETWORK_FILTERED = "location-network-filtered"
     GATEWAY_WEIGHT = "gateway-weight-invalid"
     GATEWAY_CLOSED = "gateway-not-dialable"
     KEY_CLAIMED = "key-claimed-twice"
@@ -38,6 +40,7 @@ class ProblemKind(StrEnum):
     ENDPOINT_MALFORMED = "endpoint-malformed"
     ENDPOINT_UNRESOLVED = "endpoint-unresolved"
     NETWORKS_OVERLAP = "networks-overlap"
+    PRESHARED_DIFFERS = "preshared-key-differs"
 
 
 class FabricProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +62,7 @@ def problems(cluster: ClusterState, local: str, health: Health = UNPROBED) -> li
         *_endpoints(cluster),
         *_overlaps(cluster),
         *_labels(cluster, local, health),
+        *_preshared(cluster, local),
     ]
     return sorted(found, key=lambda it: (it.kind, it.about, it.message))
 
@@ -84,6 +88,26 @@ def _locations(cluster: ClusterState) -> Iterator[FabricProblem]:
                     message=f"its peer {peer} is no location" + _meant(peer, known),
                     mend="correct spec.peers",
                 )
+
+
+def _preshared(cluster: ClusterState, local: str) -> Iterator[FabricProblem]:
+    """Yield nodes whose pre-shared key is another than ours in each epoch that both have."""
+    here = cluster.fabric_nodes.get(local)
+    if here is None:
+        return
+    for there in cluster.fabric_nodes.values():
+        epochs = common_epochs(here, there)
+        if epochs and all(
+            in_epoch(here, epoch).wireguard_preshared != in_epoch(there, epoch).wireguard_preshared
+            for epoch in epochs
+        ):
+            yield FabricProblem(
+                kind=ProblemKind.PRESHARED_DIFFERS,
+                about=f"FabricNode {there.name}",
+                message=f"its pre-shared key is not that of {local}: no tunnel joins the two",
+                mend="give both agents the same file by --psk-file, restart them, then "
+                "chita fabric rotate-keys --force",
+            )
 
 
 def _gateways(cluster: ClusterState) -> Iterator[FabricProblem]:
@@ -208,6 +232,16 @@ def _labels(cluster: ClusterState, local: str, health: Health) -> Iterator[Fabri
             message=doubt.message,
             mend=f"different networks? set the label chita.dev/location of {doubt.node} to the "
             f"place where it is; or let {doubt.let_pass} pass between them",
+        )
+    for there in filtered_neighbours(cluster, local, health):
+        port = cluster.setting.vxlan_port
+        yield FabricProblem(
+            kind=ProblemKind.NETWORK_FILTERED,
+            about=f"Node {there.name}",
+            message=f"{shown(there)} answers {local} by WireGuard and by nothing else: the network "
+            f"of {there.location} drops it, and WireGuard carries all",
+            mend=f"let UDP {port} (VXLAN) pass between the nodes of {there.location}, and where "
+            "pools are not encapsulated the pods' addresses",
         )
 
 

@@ -51,6 +51,7 @@ def in_epoch(node: FabricNode, epoch: int) -> FabricNode:
         wireguard_epoch=epoch,
         wireguard_key=previous.public_key,
         wireguard_port=previous.port,
+        wireguard_preshared=previous.preshared,
         wireguard_previous=None,
         candidates=candidates,
     )

@@ -90,6 +90,8 @@ class TunnelEnd(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     public_key: str
     port: int
+    preshared: str = ""
+    """Fingerprint of its pre-shared key; empty: it has none."""
 
 
 class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,8 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     wireguard_port: int = 0
     wireguard_epoch: int = 0
     """How often all nodes had changed their keys when this one was made."""
+    wireguard_preshared: str = ""
+    """Fingerprint of the pre-shared key that belongs to it; empty: none. Never the key itself."""
     wireguard_previous: TunnelEnd | None = None
     """The key before and its device, while they still receive."""
     candidates: tuple[Candidate, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from chita.agent.key_ring import KeyRing
 from chita.errors import InputError, KernelError
-from chita.fabric.keys import public_key
+from chita.fabric.keys import key_fingerprint, public_key
 
 
 def test_an_epoch_has_one_key_and_the_one_before_stays(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_an_epoch_has_one_key_and_the_one_before_stays(tmp_path: Path) -> None:
     assert (0, first.wireguard_public_key) == (second.previous.epoch, second.previous.public_key)
     assert second == KeyRing("n1", tmp_path).identity(1), "a restart changes nothing"
     assert second == ring.identity(0), "epochs never go back"
-    assert public_key(ring.private_key(1)) == second.wireguard_public_key
+    assert public_key(ring.secrets(1).private_key) == second.wireguard_public_key
     modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("wireguard.*.key")}
     assert {0o600} == modes
 
@@ -35,7 +36,7 @@ def test_a_retired_key_is_gone(tmp_path: Path) -> None:
     assert ring.identity(1).previous is None
     assert ["wireguard.1.key"] == [file.name for file in tmp_path.iterdir()]
     with pytest.raises(KernelError, match="epoch 0"):
-        ring.private_key(0)
+        ring.secrets(0)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,71 @@ def test_two_at_most_and_never_two_for_one_device(
     for epoch in epochs:
         ring.identity(epoch)
     assert expected == ring.epochs == KeyRing("n1", tmp_path).epochs
+
+
+def preshared(file: Path, number: int, mode: int = 0o600) -> str:
+    key = base64.b64encode(bytes([number]) * 32).decode()
+    file.touch()
+    file.write_text(key + "\n")
+    file.chmod(mode)
+    return key
+
+
+def test_a_preshared_key_comes_with_the_next_epoch(tmp_path: Path) -> None:
+    """What stands is left alone, so that nodes may be given it one after the other."""
+    state, file = tmp_path / "state", tmp_path / "psk"
+    bare = KeyRing("n1", state).identity(0)
+    first = preshared(file, 1)
+    ring = KeyRing("n1", state, file)
+    assert (bare, True) == (ring.identity(0), ring.is_preshared_pending)
+
+    changed = ring.identity(1)
+
+    assert (first, "") == (ring.secrets(1).preshared_key, ring.secrets(0).preshared_key)
+    assert (key_fingerprint(first), "") == (
+        changed.wireguard_preshared,
+        changed.previous.preshared if changed.previous else None,
+    )
+    assert not ring.is_preshared_pending
+    preshared(file, 2)
+    again = KeyRing("n1", state, file)
+    assert (changed, True) == (again.identity(1), again.is_preshared_pending)
+    assert 0o600 == stat.S_IMODE((state / "wireguard.1.psk").stat().st_mode)
+    assert first not in str(changed)
+
+
+def test_a_preshared_key_goes_with_the_next_epoch(tmp_path: Path) -> None:
+    state, file = tmp_path / "state", tmp_path / "psk"
+    preshared(file, 1)
+    KeyRing("n1", state, file).identity(0)
+    ring = KeyRing("n1", state)
+    ring.identity(1)
+    ring.retire()
+    assert "" == ring.secrets(1).preshared_key
+    assert ["wireguard.1.key"] == [it.name for it in state.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        pytest.param("c2hvcnQ=", 0o600, "has 32 bytes.*wg genpsk", id="short"),
+        pytest.param(base64.b64encode(bytes(32)).decode(), 0o600, "stands for none", id="zero"),
+        pytest.param(base64.b64encode(bytes([1]) * 32).decode(), 0o640, "chmod 600", id="open"),
+    ],
+)
+def test_a_useless_preshared_key_is_refused(
+    tmp_path: Path, content: str, mode: int, message: str
+) -> None:
+    file = tmp_path / "psk"
+    file.write_text(content)
+    file.chmod(mode)
+    with pytest.raises(InputError, match=message):
+        KeyRing("n1", tmp_path / "state", file)
+
+
+def test_a_missing_preshared_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="psk: No such file"):
+        KeyRing("n1", tmp_path, tmp_path / "psk")
 
 
 def test_a_damaged_key_is_named(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from chita.model.node import (
     HostInterface,
     Nat,
     Node,
+    TunnelEnd,
 )
 from chita.model.policy import BUILT_IN_TIERS, Action, Tier
 from chita.model.selector import all_, parse_selector
@@ -502,6 +503,10 @@ def test_fabric_node_round_trip(
         tcp_relay_port=port,
         wireguard_key="A" * 43 + "=",
         wireguard_port=port,
+        wireguard_preshared="0123abcd",
+        wireguard_previous=TunnelEnd(
+            epoch=0, public_key="B" * 43 + "=", port=port, preshared="4567cdef"
+        ),
         vtep_mac="02:00:5e:10:00:01",
         wire_mtu_bytes=mtu,
         gateway_weight=3,

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chita.compute.tunnels import node_wireguards
 from chita.desired.paths import PathKind, RungState
 from chita.fabric.claims import address_rivals, key_rivals
 from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way, WayHealth
@@ -16,8 +17,9 @@ from chita.model.cluster import ClusterState
 from chita.model.ippool import IPPool
 from chita.model.location import Location
 from chita.model.net import Address, Cidr
-from chita.model.node import Candidate, CandidateKind, FabricNode
+from chita.model.node import Candidate, CandidateKind, FabricNode, TunnelEnd
 from chita.model.selector import parse_selector
+from chita.model.settings import Encryption, Settings
 from hybrid import KEYS, fabric_node, hybrid
 
 GATE = fabric_node("a1", "aws-x", "10.0.0.11", public="192.0.2.11")
@@ -198,6 +200,12 @@ def test_overlaps(cluster: ClusterState, words: str) -> None:
 
 
 UP, DOWN = WayHealth(verdict=Verdict.UP), WayHealth(verdict=Verdict.DOWN)
+
+
+def at(text: str) -> WayHealth:
+    return msgspec.structs.replace(UP, outer=Address.parse(text))
+
+
 NEIGHBOURS = hybrid(GATE, INNER, ANOTHER, FAR)
 
 
@@ -235,12 +243,84 @@ def test_a_label_that_probes_contradict(ways: dict[Way, WayHealth], doubted: lis
         assert "chita.dev/location" in it.mend
 
 
+AT_HOME = msgspec.structs.replace(UP, outer=Address.parse("10.0.0.12"))
+AWAY = msgspec.structs.replace(UP, outer=Address.parse("203.0.113.9"))
+ALL = {"default": Settings(encryption=Encryption.ALL)}
+
+
+def test_a_filter_is_no_wrong_label() -> None:
+    """WireGuard's handshake came from the private address: no other network has that node."""
+    ways: dict[Way, WayHealth] = {Local("a2"): DOWN, Direct("a2"): AT_HOME, Local("a3"): DOWN}
+
+    problem = only(NEIGHBOURS, Health(ways))
+
+    assert (ProblemKind.NETWORK_FILTERED, "Node a2") == (problem.kind, problem.about)
+    assert "UDP 4789" in problem.mend
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        pytest.param({Direct("a2"): AT_HOME}, [], id="where-it-says"),
+        pytest.param({Direct("a2"): AWAY}, ["location-label-doubted: Node a1"], id="elsewhere"),
+        pytest.param(
+            {Direct("a2"): AWAY, Direct("a3"): at("10.0.0.13")},
+            ["location-label-doubted: Node a2"],
+            id="one-is-elsewhere",
+        ),
+        pytest.param({Direct("a2"): UP}, [], id="not-known-where"),
+    ],
+)
+def test_labels_where_all_is_encrypted(ways: dict[Way, WayHealth], expected: list[str]) -> None:
+    """Nothing is sent in the clear that could prove them: where the tunnel stands does."""
+    cluster = msgspec.structs.replace(NEIGHBOURS, settings=ALL)
+
+    assert expected == found(cluster, health=Health(ways))
+
+
 def test_a_node_that_has_not_joined_doubts_nobody() -> None:
     assert [] == found(SOUND, local="elsewhere")
 
 
 def records(*nodes: FabricNode) -> dict[str, FabricNode]:
     return {node.name: node for node in nodes}
+
+
+@pytest.mark.parametrize(
+    ("newest", "previous", "expected"),
+    [
+        pytest.param("k", None, [], id="same"),
+        pytest.param("", None, ["preshared-key-differs: FabricNode b1"], id="without"),
+        pytest.param("other", "", [], id="the-old-epoch-is-in-common"),
+        pytest.param(
+            "other", "x", ["preshared-key-differs: FabricNode b1"], id="neither-epoch-in-common"
+        ),
+    ],
+)
+def test_another_preshared_key_is_named(
+    newest: str, previous: str | None, expected: list[str]
+) -> None:
+    """Only where no epoch is left in which the two can talk."""
+
+    def given(node: FabricNode, newest: str, previous: str | None) -> FabricNode:
+        end = TunnelEnd(
+            epoch=0, public_key=f"{node.wireguard_key[:-2]}A=", port=51820, preshared=previous or ""
+        )
+        return msgspec.structs.replace(
+            node,
+            wireguard_epoch=1,
+            wireguard_preshared=newest,
+            wireguard_previous=None if previous is None else end,
+        )
+
+    before = None if previous is None else ""
+    cluster = hybrid(given(GATE, "k", before), given(FAR, newest, previous))
+
+    assert expected == found(cluster)
+    tunnels = node_wireguards(cluster, "a1", paths(cluster, "a1"), {})
+    assert {1: "k"} | ({} if previous is None else {0: ""}) == {
+        it.epoch: it.preshared for it in tunnels.values()
+    }
 
 
 def test_keys_not_published_yet_are_claimed_by_nobody() -> None:

@@ -29,6 +29,11 @@ from chita.cli.log_options import logging_options
     help="Credentials for kube-apiserver, instead of --server, --ca-file and --token.",
 )
 @click.option(
+    "--psk-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Pre-shared key of all nodes (`wg genpsk`), a second factor of every tunnel; mode 0600.",
+)
+@click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("/var/lib/chita"),
@@ -61,6 +66,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
     ca_file: Path | None,
     token: str,
     kubeconfig: Path | None,
+    psk_file: Path | None,
     state_dir: Path,
     run_dir: Path,
     pod_mtu: int | None,
@@ -91,6 +97,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one parameter an option
         ca_file=ca_file,
         join_token=token,
         kubeconfig=kubeconfig,
+        preshared_key_file=psk_file,
         state_dir=state_dir,
         run_dir=run_dir,
         pod_mtu_bytes=pod_mtu,

@@ -66,6 +66,11 @@ def token(ttl: int, server: str, kubeconfig: Path | None) -> None:
 @click.argument("server")
 @click.option("--token", envvar="CHITA_JOIN_TOKEN", required=True, help="As printed by `token`.")
 @click.option("--ca-hash", required=True, help="Fingerprint by which the server is known.")
+@click.option(
+    "--psk-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, resolve_path=True),
+    help="Pre-shared key of all nodes, where the cluster has one; it is read at each start.",
+)
 @click.option("--name", default="", help="The node's name; else the host's, in lower case.")
 @click.option(
     "--state-dir",
@@ -74,7 +79,9 @@ def token(ttl: int, server: str, kubeconfig: Path | None) -> None:
     show_default=True,
     help="Where keys and certificate are kept; made with mode 0700.",
 )
-def join(server: str, token: str, ca_hash: str, name: str, state_dir: Path) -> None:
+def join(  # noqa: PLR0913, PLR0917 - one parameter an option
+    server: str, token: str, ca_hash: str, psk_file: Path | None, name: str, state_dir: Path
+) -> None:
     r"""Make this host a member of the cluster whose server is at URL SERVER.
 
     Without Kubernetes: a virtual machine or bare metal gets an address on the mesh, reaches pods
@@ -87,17 +94,20 @@ def join(server: str, token: str, ca_hash: str, name: str, state_dir: Path) -> N
     """
     import asyncio
 
-    from chita.agent.identity import api_config
+    from chita.agent.identity import api_config, preshared_key
     from chita.agent.membership import Membership, remember, verified_authority
     from chita.agent.settings import AgentSettings
 
     name = name or socket.gethostname().lower()
     server = server.rstrip("/")
     authority_pem = verified_authority(server, ca_hash)
+    if psk_file is not None:
+        preshared_key(psk_file)
+    membership = Membership(name, server, str(psk_file or ""))
     settings = AgentSettings(
         node=name,
         server=server,
-        ca_file=remember(state_dir, Membership(name, server), authority_pem),
+        ca_file=remember(state_dir, membership, authority_pem),
         join_token=token,
         state_dir=state_dir,
     )

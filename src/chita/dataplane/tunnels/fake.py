@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from chita.dataplane.tunnels.wireguard import DeviceState, PeerChange, PeerState
 from chita.desired.tunnels import Endpoint
+
+T = TypeVar("T")
 
 _EMPTY = DeviceState(private_key=None, port=0, peers={})
 
@@ -53,6 +57,7 @@ class FakeWireguard:
             handshake_s=held.handshake_s if held else 0,
             received_bytes=held.received_bytes if held else 0,
             sent_bytes=held.sent_bytes if held else 0,
+            preshared_key=_first(change.preshared_key, held.preshared_key if held else ""),
         )
         self._put_peers(others | {change.public_key: peer})
 
@@ -75,5 +80,5 @@ class FakeWireguard:
         self._state = msgspec.structs.replace(self.read(), peers=peers)
 
 
-def _first(value: int | None, otherwise: int) -> int:
+def _first(value: T | None, otherwise: T) -> T:
     return otherwise if value is None else value

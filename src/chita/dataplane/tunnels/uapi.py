@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import base64
 
-from chita.dataplane.tunnels.wireguard import DeviceState, PeerChange, PeerState
+from chita.dataplane.tunnels.wireguard import (
+    NO_PRESHARED_KEY,
+    DeviceState,
+    PeerChange,
+    PeerState,
+)
 from chita.desired.tunnels import Endpoint
 from chita.errors import EngineError, ParseError
 from chita.model.net import Address, Cidr
 
 GET = "get=1\n\n"
-_NO_KEY = "0" * 64
+_NO_KEY = NO_PRESHARED_KEY.hex()
 
 
 def parse_device(answer: str) -> DeviceState:
@@ -50,6 +55,9 @@ def device_request(private_key: str, port: int) -> str:
 def peer_request(change: PeerChange) -> str:
     """Return the request that adds or changes one peer."""
     lines = ["set=1", f"public_key={_hex(change.public_key)}"]
+    if change.preshared_key is not None:
+        secret = _hex(change.preshared_key) if change.preshared_key else _NO_KEY
+        lines.append(f"preshared_key={secret}")
     if change.endpoint is not None:
         lines.append(f"endpoint={_endpoint_text(change.endpoint)}")
     if change.keepalive_s is not None:
@@ -88,6 +96,7 @@ def _peer(section: list[tuple[str, ...]]) -> PeerState:
     values = {key: value for key, value in section if key != "allowed_ip"}
     allowed = (Cidr.parse_loose(value) for key, value in section if key == "allowed_ip")
     endpoint = values.get("endpoint")
+    secret = values.get("preshared_key", _NO_KEY)
     return PeerState(
         public_key=_base64(values["public_key"]),
         endpoint=_parse_endpoint(endpoint) if endpoint else None,
@@ -96,6 +105,7 @@ def _peer(section: list[tuple[str, ...]]) -> PeerState:
         handshake_s=int(values.get("last_handshake_time_sec", "0")),
         received_bytes=int(values.get("rx_bytes", "0")),
         sent_bytes=int(values.get("tx_bytes", "0")),
+        preshared_key="" if secret == _NO_KEY else _base64(secret),
     )
 
 

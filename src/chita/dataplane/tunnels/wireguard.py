@@ -26,6 +26,14 @@ _FRESH_S = 180
 """A session is rejected after this (REJECT_AFTER_TIME, WireGuard's messages.h)."""
 
 
+class Secrets(msgspec.Struct, frozen=True):
+    """What proves us to the peers of one device, base64; it stays on the node."""
+
+    private_key: str
+    preshared_key: str = ""
+    """The same with all peers, mixed into every handshake; empty: none."""
+
+
 class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     """A peer as the device holds it."""
 
@@ -39,6 +47,8 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time of the last handshake, 0: never."""
     received_bytes: int
     sent_bytes: int
+    preshared_key: str = ""
+    """Base64; empty: none."""
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +69,12 @@ class PeerChange(msgspec.Struct, frozen=True, kw_only=True):
     allowed: frozenset[Cidr] | None = None
     """The whole set; a network that another peer has moves here (AllowedIPs are exclusive)."""
     keepalive_s: int | None = None
+    preshared_key: str | None = None
+    """Base64; empty takes it away."""
+
+
+NO_PRESHARED_KEY = bytes(32)
+"""How a device writes that a peer needs none (linux/wireguard.h)."""
 
 
 class WireguardBackend(Protocol):
@@ -99,12 +115,12 @@ class WireguardTunnel:
         self._links = Links(socket)
         self._intended: dict[str, Endpoint | None] = {}
 
-    def sync(self, desired: Wireguard, private_key: str, *, now_s: float) -> dict[str, KernelError]:
+    def sync(self, desired: Wireguard, secrets: Secrets, *, now_s: float) -> dict[str, KernelError]:
         """Make the device exactly as *desired*; return what was refused.
 
         Args:
             desired: the device, its addresses and peers.
-            private_key: base64; it stays on the node and is no part of the desired state.
+            secrets: its keys; they are no part of the desired state.
             now_s: Unix time.
 
         Raises:
@@ -113,10 +129,12 @@ class WireguardTunnel:
         """
         is_new = self._backend.ensure()
         actual = self._backend.read()
-        if (actual.private_key, actual.port) != (private_key, desired.port):
+        if (actual.private_key, actual.port) != (secrets.private_key, desired.port):
             with _named_port(desired.port):
-                self._backend.put_device(private_key, desired.port)
-        changes = peer_changes(desired.peers, actual.peers, self._intended, now_s=now_s)
+                self._backend.put_device(secrets.private_key, desired.port)
+        changes = peer_changes(
+            desired.peers, actual.peers, self._intended, secrets.preshared_key, now_s=now_s
+        )
         refused = apply(
             changes, lambda _, it: self._backend.put_peer(it), self._backend.remove_peer
         )
@@ -130,7 +148,10 @@ class WireguardTunnel:
         return {f"peer {key}": error for key, error in refused.items()} | refused_link
 
     def change_peers(
-        self, desired: Mapping[str, WireguardPeer], known: Mapping[str, WireguardPeer]
+        self,
+        desired: Mapping[str, WireguardPeer],
+        known: Mapping[str, WireguardPeer],
+        preshared_key: str,
     ) -> dict[str, KernelError]:
         """Make the peers *desired*, which were *known* when they were last made so; read nothing.
 
@@ -140,7 +161,7 @@ class WireguardTunnel:
         Raises:
             EngineError: wireguard-go does not run.
         """
-        changes = peer_news(desired, known)
+        changes = peer_news(desired, known, preshared_key)
         refused = apply(
             changes, lambda _, it: self._backend.put_peer(it), self._backend.remove_peer
         )
@@ -206,6 +227,7 @@ def peer_changes(
     desired: Mapping[str, WireguardPeer],
     actual: Mapping[str, PeerState],
     intended: Mapping[str, Endpoint | None],
+    preshared_key: str,
     *,
     now_s: float,
 ) -> Plan[str, PeerChange]:
@@ -215,6 +237,7 @@ def peer_changes(
         desired: by public key.
         actual: by public key.
         intended: the endpoint that was desired when we last wrote; see `_endpoint_to_write`.
+        preshared_key: of all peers, base64; empty: none.
         now_s: Unix time.
     """
     put: dict[str, PeerChange] = {}
@@ -226,6 +249,7 @@ def peer_changes(
                 endpoint=peer.endpoint,
                 allowed=peer.allowed,
                 keepalive_s=peer.keepalive_s,
+                preshared_key=preshared_key or None,
             )
             continue
         change = PeerChange(
@@ -233,6 +257,7 @@ def peer_changes(
             endpoint=_endpoint_to_write(peer.endpoint, held, intended, now_s),
             allowed=peer.allowed if peer.allowed != held.allowed else None,
             keepalive_s=peer.keepalive_s if peer.keepalive_s != held.keepalive_s else None,
+            preshared_key=preshared_key if preshared_key != held.preshared_key else None,
         )
         if change != PeerChange(public_key=key):
             put[key] = change
@@ -240,7 +265,7 @@ def peer_changes(
 
 
 def peer_news(
-    desired: Mapping[str, WireguardPeer], known: Mapping[str, WireguardPeer]
+    desired: Mapping[str, WireguardPeer], known: Mapping[str, WireguardPeer], preshared_key: str
 ) -> Plan[str, PeerChange]:
     """Return what to write so that peers that were made *known* become *desired*.
 
@@ -258,6 +283,7 @@ def peer_news(
             keepalive_s=(
                 None if before and before.keepalive_s == peer.keepalive_s else peer.keepalive_s
             ),
+            preshared_key=None if before else preshared_key or None,
         )
     return Plan(put, changes.remove)
 

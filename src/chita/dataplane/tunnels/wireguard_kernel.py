@@ -12,7 +12,12 @@ from chita.dataplane.netlink import numbers as nl
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.message import attribute, attributes, nested, number, text, u16, u32
 from chita.dataplane.netlink.socket import NetlinkSocket
-from chita.dataplane.tunnels.wireguard import DeviceState, PeerChange, PeerState
+from chita.dataplane.tunnels.wireguard import (
+    NO_PRESHARED_KEY,
+    DeviceState,
+    PeerChange,
+    PeerState,
+)
 from chita.desired.tunnels import Endpoint
 from chita.errors import KernelError, UnsupportedError
 from chita.model.net import Address, Cidr
@@ -22,11 +27,11 @@ _GENL_ID_CTRL, _CTRL_CMD_GETFAMILY = 0x10, 3
 _CTRL_ATTR_FAMILY_ID, _CTRL_ATTR_FAMILY_NAME = 1, 2
 _CMD_GET, _CMD_SET, _VERSION = 0, 1, 1
 _DEVICE_IFNAME, _DEVICE_PRIVATE_KEY, _DEVICE_LISTEN_PORT, _DEVICE_PEERS = 2, 3, 6, 8
-_PEER_PUBLIC_KEY, _PEER_FLAGS, _PEER_ENDPOINT, _PEER_KEEPALIVE = 1, 3, 4, 5
+_PEER_PUBLIC_KEY, _PEER_PRESHARED_KEY, _PEER_FLAGS = 1, 2, 3
+_PEER_ENDPOINT, _PEER_KEEPALIVE = 4, 5
 _PEER_HANDSHAKE, _PEER_RX_BYTES, _PEER_TX_BYTES, _PEER_ALLOWED = 6, 7, 8, 9
 _ALLOWED_FAMILY, _ALLOWED_ADDRESS, _ALLOWED_PREFIX = 1, 2, 3
 _F_REMOVE_ME, _F_REPLACE_ALLOWED, _F_UPDATE_ONLY = 1, 2, 4
-_NO_KEY = bytes(32)
 _AF = {4: AF_INET, 6: AF_INET6}
 
 
@@ -133,8 +138,8 @@ def parse_device(answers: Iterable[bytes]) -> DeviceState:
     peers: dict[str, PeerState] = {}
     for answer in answers:
         values = dict(attributes(answer, _GENL.size))
-        key = values.get(_DEVICE_PRIVATE_KEY, _NO_KEY)
-        private_key = private_key if key == _NO_KEY else base64.b64encode(key).decode()
+        key = values.get(_DEVICE_PRIVATE_KEY, b"")
+        private_key = _key_text(key) or private_key
         port = number(values.get(_DEVICE_LISTEN_PORT, b"")) or port
         for _, part in attributes(values.get(_DEVICE_PEERS, b"")):
             peer = _peer(part, peers)
@@ -145,6 +150,9 @@ def parse_device(answers: Iterable[bytes]) -> DeviceState:
 def peer_attributes(change: PeerChange) -> list[bytes]:
     """Return the attributes of one peer in a WG_CMD_SET_DEVICE; what is None is left out."""
     parts = [attribute(_PEER_PUBLIC_KEY, base64.b64decode(change.public_key))]
+    if change.preshared_key is not None:
+        secret = base64.b64decode(change.preshared_key) or NO_PRESHARED_KEY
+        parts.append(attribute(_PEER_PRESHARED_KEY, secret))
     if change.endpoint is not None:
         parts.append(attribute(_PEER_ENDPOINT, _socket_address(change.endpoint)))
     if change.keepalive_s is not None:
@@ -171,6 +179,7 @@ def _peer(part: bytes, before: dict[str, PeerState]) -> PeerState:
             handshake_s=first.handshake_s,
             received_bytes=first.received_bytes,
             sent_bytes=first.sent_bytes,
+            preshared_key=first.preshared_key,
         )
     endpoint = values.get(_PEER_ENDPOINT)
     return PeerState(
@@ -181,7 +190,13 @@ def _peer(part: bytes, before: dict[str, PeerState]) -> PeerState:
         handshake_s=number(values.get(_PEER_HANDSHAKE, b"")[:8]),
         received_bytes=number(values.get(_PEER_RX_BYTES, b"")),
         sent_bytes=number(values.get(_PEER_TX_BYTES, b"")),
+        preshared_key=_key_text(values.get(_PEER_PRESHARED_KEY, b"")),
     )
+
+
+def _key_text(key: bytes) -> str:
+    """Return *key* as base64; empty of one that is missing or all zero, which is none."""
+    return base64.b64encode(key).decode() if any(key) else ""
 
 
 def _allowed(net: Cidr) -> bytes:

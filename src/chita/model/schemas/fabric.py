@@ -24,6 +24,7 @@ _TUNNEL_END: dict[str, Schema] = {
     "publicKey": Text(),
     "port": Whole(minimum=0, maximum=65535),
     "epoch": _EPOCH,
+    "presharedKeyFingerprint": Text(),
 }
 
 _CONFIGURATION = Record(

@@ -53,6 +53,10 @@ def test_the_example_of_the_specification() -> None:
         "e84b5a6d2717c1003a13b431570353dbaca9146cf150c5f8575680feba52027a"
     )
     assert first.endpoint == Endpoint(Address.parse("abcd:23::33"), 51820)
+    assert first.preshared_key == key(
+        "188515093e952f5f22e865cef3012e72f8b5f0b598ac0309d5dacce3b70fcf52"
+    )
+    assert second.preshared_key == ""
     assert first.allowed == {Cidr.parse("192.168.4.4/32")}
     assert (second.sent_bytes, second.received_bytes) == (38333, 2224)
     assert (second.keepalive_s, second.handshake_s) == (111, 1500000000)
@@ -77,6 +81,9 @@ def test_requests() -> None:
         "allowed_ip=10.0.0.0/8\nallowed_ip=fd00::/64\n\n"
     )
     assert peer_request(PeerChange(public_key=public)) == f"set=1\npublic_key={'11' * 32}\n\n"
+    assert peer_request(PeerChange(public_key=public, preshared_key="")) == (
+        f"set=1\npublic_key={'11' * 32}\npreshared_key={'00' * 32}\n\n"
+    )
     assert removal_request(public) == (
         f"set=1\npublic_key={'11' * 32}\nupdate_only=true\nremove=true\n\n"
     )

@@ -33,7 +33,7 @@ NOTHING = PeerChange(public_key=KEY)
 def change(
     peer: WireguardPeer, held: PeerState, intended: dict[str, Endpoint | None]
 ) -> PeerChange:
-    changes = peer_changes({KEY: peer}, {KEY: held}, intended, now_s=NOW_S)
+    changes = peer_changes({KEY: peer}, {KEY: held}, intended, "", now_s=NOW_S)
     return changes.put.get(KEY, NOTHING)
 
 
@@ -83,10 +83,24 @@ def test_only_what_differs_is_written() -> None:
     )
 
 
+def test_the_preshared_key_is_of_all_peers() -> None:
+    """A new peer gets it, one that has another is corrected, and one too many is taken away."""
+    held = {"right": msgspec.structs.replace(HELD, preshared_key="k"), "wrong": HELD}
+    desired = dict.fromkeys(("right", "wrong", "new"), PEER)
+
+    given = peer_changes(desired, held, {}, "k", now_s=NOW_S).put
+    taken = peer_changes({"right": PEER}, held, {}, "", now_s=NOW_S).put
+    news = peer_news({"wrong": PEER, "new": PEER}, {"wrong": PEER}, "k").put
+
+    assert {"wrong": "k", "new": "k"} == {key: it.preshared_key for key, it in given.items()}
+    assert {"right": ""} == {key: it.preshared_key for key, it in taken.items()}
+    assert {"new": "k"} == {key: it.preshared_key for key, it in news.items()}
+
+
 def test_peers_come_and_go() -> None:
     """A new peer is written whole, one that nobody desires is removed."""
     new = msgspec.structs.replace(PEER, public_key="new", endpoint=None)
-    changes = peer_changes({"new": new}, {KEY: HELD}, {}, now_s=NOW_S)
+    changes = peer_changes({"new": new}, {KEY: HELD}, {}, "", now_s=NOW_S)
 
     assert changes.remove == (KEY,)
     assert changes.put == {
@@ -119,7 +133,7 @@ def test_any_walk_ends_as_desired(walk: list[dict[str, WireguardPeer]]) -> None:
     device.ensure()
     for desired in [*walk, walk[-1]]:
         device.changes.clear()
-        changes = peer_changes(desired, device.read().peers, {}, now_s=NOW_S)
+        changes = peer_changes(desired, device.read().peers, {}, "", now_s=NOW_S)
         assert apply(changes, lambda _, it: device.put_peer(it), device.remove_peer) == {}
 
     held = device.read().peers
@@ -134,13 +148,13 @@ def test_a_roamed_session_is_left_alone_until_it_dies() -> None:
     device = FakeWireguard()
     device.ensure()
     desired = {KEY: PEER}
-    first = peer_changes(desired, {}, {}, now_s=NOW_S)
+    first = peer_changes(desired, {}, {}, "", now_s=NOW_S)
     apply(first, lambda _, it: device.put_peer(it), device.remove_peer)
     device.receive(KEY, MOVED, at_s=NOW_S)
     known: dict[str, Endpoint | None] = {KEY: HOME}
 
-    assert not peer_changes(desired, device.read().peers, known, now_s=NOW_S + 179)
-    dead = peer_changes(desired, device.read().peers, known, now_s=NOW_S + 180)
+    assert not peer_changes(desired, device.read().peers, known, "", now_s=NOW_S + 179)
+    dead = peer_changes(desired, device.read().peers, known, "", now_s=NOW_S + 180)
     assert dead.put == {KEY: PeerChange(public_key=KEY, endpoint=HOME)}
 
 
@@ -167,6 +181,6 @@ def test_a_roamed_session_is_left_alone_until_it_dies() -> None:
 )
 def test_news_of_peers(desired: dict[str, WireguardPeer], expected: dict[str, PeerChange]) -> None:
     """Against what was asked for last, without a look at the device."""
-    assert expected == peer_news(desired, {KEY: PEER}).put
-    assert () == peer_news(desired, {KEY: PEER}).remove
-    assert (KEY,) == peer_news({}, {KEY: PEER}).remove
+    assert expected == peer_news(desired, {KEY: PEER}, "").put
+    assert () == peer_news(desired, {KEY: PEER}, "").remove
+    assert (KEY,) == peer_news({}, {KEY: PEER}, "").remove
