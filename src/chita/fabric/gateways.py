@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from chita.fabric.candidates import is_dialable
 from chita.model.node import FabricNode
@@ -30,9 +31,18 @@ def rank(gateways: Iterable[FabricNode], source: str, destination: str) -> list[
     """
 
     def score(gateway: FabricNode) -> tuple[float, str]:
-        text = f"{source}|{destination}|{gateway.name}"
-        digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-        uniform = (int.from_bytes(digest) + 1) / (1 << 64)
+        uniform = _uniform(source, destination, gateway.name)
         return -(uniform ** (1 / gateway.gateway_weight)), gateway.name
 
     return sorted(gateways, key=score)
+
+
+@lru_cache(maxsize=1 << 16)
+def _uniform(source: str, destination: str, gateway: str) -> float:
+    """Return a number above 0, at most 1, that the three names decide.
+
+    Remembered, since the same gateways are ranked whenever anything changes.
+    """
+    text = f"{source}|{destination}|{gateway}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) + 1) / (1 << 64)

@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from chita.desired.paths import PathKind, Rung, RungState
 from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.gateways import is_gateway, rank
-from chita.fabric.health import Health, Transit, Verdict
+from chita.fabric.health import Health, Transit, Verdict, WayHealth
 from chita.fabric.ladder import Near
 from chita.fabric.offers import Offer
 from chita.fabric.promises import Promise
@@ -43,13 +43,18 @@ class Relays:
         self._cluster = cluster
         self._here = here
         self._near = near
-        self._health = health
         self._promise = promise
         self._gateways: dict[str, list[FabricNode]] = {}
         for node in cluster.fabric_nodes.values():
             if is_gateway(node) and node.name != here.name:
                 self._gateways.setdefault(node.location, []).append(node)
-        self._classes: dict[str, list[list[_Candidate]]] = {}
+        self._transits = {
+            (way.relay, way.location): known
+            for way, known in health.ways.items()
+            if isinstance(way, Transit)
+        }
+        self._unprobed: dict[str, _Candidate | None] = {}
+        self._classes: dict[str, _Classes] = {}
         self._with_ipv4 = {name for name, node in cluster.nodes.items() if node.mesh(4) is not None}
         self._rungs: dict[tuple[RungState, tuple[str, ...], int], Rung] = {}
 
@@ -106,33 +111,42 @@ class Relays:
                     break
         return able
 
-    def _classes_for(self, location: str) -> list[list[_Candidate]]:
-        """Return the gateways for *location*, classes and their members best first."""
-        found = self._classes.get(location)
-        if found is None:
-            ours = self._here.location
-            third = [
-                node
-                for place, nodes in self._gateways.items()
-                if place not in (location, ours)
-                for node in nodes
-            ]
-            classes = [self._gateways.get(location, [])]
-            if ours != location:
-                classes.append(self._gateways.get(ours, []))
-            found = [self._ranked(nodes, location) for nodes in classes]
-            found.append(sorted(self._ranked(third, location), key=_round_trip))
-            self._classes[location] = found
-        return found
+    def _classes_for(self, location: str) -> Iterator[list[_Candidate]]:
+        """Yield the gateways for *location*, classes and their members best first."""
+        classes = self._classes.get(location)
+        if classes is None:
+            classes = self._classes[location] = _Classes(self._made(location))
+        return classes.members()
+
+    def _made(self, location: str) -> Iterator[list[_Candidate]]:
+        ours = self._here.location
+        yield self._ranked(self._gateways.get(location, []), location)
+        if ours != location:
+            yield self._ranked(self._gateways.get(ours, []), location)
+        third = [
+            node
+            for place, nodes in self._gateways.items()
+            if place not in (location, ours)
+            for node in nodes
+        ]
+        yield sorted(self._ranked(third, location), key=_round_trip)
 
     def _ranked(self, nodes: Sequence[FabricNode], location: str) -> list[_Candidate]:
         ranked = rank(nodes, self._here.name, location)
         return [it for node in ranked if (it := self._candidate(node, location)) is not None]
 
     def _candidate(self, node: FabricNode, location: str) -> _Candidate | None:
+        transit = self._transits.get((node.name, location))
+        if transit is not None:
+            return self._probed(node, transit)
+        # What was never probed is the same towards every location.
+        if node.name not in self._unprobed:
+            self._unprobed[node.name] = self._probed(node, WayHealth())
+        return self._unprobed[node.name]
+
+    def _probed(self, node: FabricNode, transit: WayHealth) -> _Candidate | None:
         near = self._near[node.name]
         hop = near.best
-        transit = self._health.of(Transit(node.name, location))
         why_not = ""
         if hop is None:
             hop = near.promised
@@ -171,6 +185,21 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The largest inner packet of our half."""
     rtt_s: float | None
     since_s: float
+
+
+class _Classes:
+    """Classes of gateways, each made when the ones before are not enough, and once."""
+
+    def __init__(self, made: Iterator[list[_Candidate]]) -> None:
+        self._made = made
+        self._known: list[list[_Candidate]] = []
+
+    def members(self) -> Iterator[list[_Candidate]]:
+        """Yield the members of each class, best first."""
+        yield from self._known
+        for members in self._made:
+            self._known.append(members)
+            yield members
 
 
 class _Hops(msgspec.Struct, frozen=True):
