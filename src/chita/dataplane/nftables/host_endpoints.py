@@ -62,6 +62,9 @@ ASK_TRANSLATED = 0x02000000
 interface it leaves by may be another than the one it was first sent to."""
 TRANSLATED = "host-translated-out"
 
+TRANSIT_DEVICE = "chita-transit"
+"""What other nodes have us relay comes in by it (`chita.compute.nexthops`)."""
+
 _IN, _OUT = Direction.INGRESS, Direction.EGRESS
 
 
@@ -207,6 +210,16 @@ def _map(stage: Stage, host: HostState) -> VerdictMap:
     )
 
 
+_HANDED_ON = Rule(
+    (
+        Compare(Field.IIFNAME, TRANSIT_DEVICE),
+        Compare(Field.OIFNAME, ANY_WORKLOAD, Sense.IS_NOT),
+        Accept(),
+    ),
+    "handed on between nodes: asked about at both ends, whichever relay it takes",
+)
+
+
 def _base_chains(stages: list[Stage], host: HostState) -> Iterator[Chain]:
     for stage in stages:
         place = _PLACES[stage]
@@ -216,6 +229,8 @@ def _base_chains(stages: list[Stage], host: HostState) -> Iterator[Chain]:
         if stage is Stage.OUTPUT:
             later = (DestinationTranslated(), SetMark(ASK_TRANSLATED), Accept())
             rules.append(Rule(later, "asked after translation"))
+        if stage in {Stage.FORWARD_IN, Stage.FORWARD_OUT}:
+            rules.append(_HANDED_ON)
         asked = tuple(_asked(stage, host))
         yield Chain(stage.value, (*rules, *asked), place.hook)
         if stage is Stage.OUTPUT:
