@@ -17,6 +17,7 @@ from chita.desired.paths import Path, PathKind
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Family
 from chita.model.node import Node
+from chita.model.remembered import Remembered
 
 TRANSIT_DEVICE = "chita-transit"
 
@@ -26,6 +27,8 @@ TUNNELLED = frozenset(
 """Kinds that go through our tunnel with that very node."""
 
 IN_LOCATION = frozenset({PathKind.ROUTED, PathKind.VXLAN})
+
+_WITHOUT_RELAY = TUNNELLED | IN_LOCATION
 
 _FAMILIES: tuple[Family, ...] = (4, 6)
 
@@ -55,6 +58,11 @@ def node_hops(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> H
     A relay is itself reached without one: those that are not (any more) are left out, for their
     packets would be wrapped for ever. A node without a relay left is in no group.
     """
+    shape = {name: (path.kind, path.relays) for name, path in paths.items()}
+    return _HOPS.of(local, (cluster.nodes, shape), lambda: _node_hops(cluster, local, paths))
+
+
+def _node_hops(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> Hops:
     here = cluster.nodes.get(local)
     if here is None:
         return NO_HOPS
@@ -111,7 +119,7 @@ def numbered(titles: Iterable[str]) -> dict[str, dict[Family, int]]:
 
 def _is_reached(cluster: ClusterState, paths: Mapping[str, Path], relay: str) -> bool:
     path = paths.get(relay)
-    return path is not None and path.kind in TUNNELLED | IN_LOCATION and relay in cluster.nodes
+    return path is not None and path.kind in _WITHOUT_RELAY and relay in cluster.nodes
 
 
 def _outer(here: Node, there: Node | None) -> tuple[Address, Address] | None:
@@ -140,3 +148,6 @@ def _groups(cluster: ClusterState, behind: Mapping[str, tuple[str, ...]]) -> dic
             title = f"relays of {location}"
             groups[title if relays == usual else f"{title} for {names[0]}"] = names
     return groups
+
+
+_HOPS: Remembered[Hops] = Remembered()

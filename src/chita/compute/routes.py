@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
 from chita.desired.paths import Path, PathKind
@@ -14,9 +14,9 @@ from chita.desired.tunnels import TRANSIT_OVERHEAD, VXLAN_OVERHEAD, wireguard_de
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
+from chita.model.remembered import Remembered
 
 VXLAN_DEVICE = "chita-vxlan"
-_FAMILIES: tuple[Family, ...] = (4, 6)
 
 
 Networks = Mapping[str, Sequence[Cidr]]
@@ -25,6 +25,11 @@ Networks = Mapping[str, Sequence[Cidr]]
 
 def node_networks(cluster: ClusterState) -> Networks:
     """Return what lives on each node: blocks, addresses borrowed elsewhere, mesh addresses."""
+    inputs = (cluster.blocks, cluster.nodes)
+    return _NETWORKS.of("", inputs, lambda: _networks(cluster))
+
+
+def _networks(cluster: ClusterState) -> Networks:
     networks: dict[str, list[Cidr]] = defaultdict(list)
     for block in cluster.blocks.values():
         if block.node is not None:
@@ -57,24 +62,39 @@ def node_routes(
         if block.node not in paths:
             routes[block.cidr] = Blackhole(block.cidr)
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
-    sources = {family: node.mesh(family) if node is not None else None for family in _FAMILIES}
     for name, path in paths.items():
-        there = cluster.fabric_nodes.get(name)
+        there, peer = cluster.fabric_nodes.get(name), cluster.nodes.get(name)
         nets = networks.get(name, ())
-        if path.kind is PathKind.ROUTED and here and there and not _are_neighbours(here, there):
-            # Encapsulation is Never: the network between must know the blocks, and our table says
-            # nothing of them, so that the node's own routes decide.
+        found = _TO_NODE.of(
+            (local, name),
+            (here, node, there, peer, path, nets, hops.to_relays.get(name)),
+            partial(_routes_to_node, cluster, local, path, nets, hops),
+        )
+        if found is None:
             for dst in nets:
                 routes.pop(dst, None)
-            continue
-        by_family: dict[Family, Callable[[Cidr], Route]] = {}
-        for dst in nets:
-            if dst.family not in by_family:
-                by_family[dst.family] = _way(
-                    cluster, here, path, hops, family=dst.family, source=sources[dst.family]
-                )
-            routes[dst] = by_family[dst.family](dst)
+        else:
+            routes.update(found)
     return routes
+
+
+def _routes_to_node(
+    cluster: ClusterState, local: str, path: Path, nets: Sequence[Cidr], hops: Hops
+) -> dict[Cidr, Route] | None:
+    """Return the routes to *nets*, which are at the end of *path*.
+
+    None: encapsulation is Never. The network between must know the blocks, and our table says
+    nothing of them, so that the node's own routes decide.
+    """
+    here, there = cluster.fabric_nodes.get(local), cluster.fabric_nodes.get(path.node)
+    if path.kind is PathKind.ROUTED and here and there and not _are_neighbours(here, there):
+        return None
+    node = cluster.nodes.get(local)
+    ways: dict[Family, Callable[[Cidr], Route]] = {}
+    for family in {dst.family for dst in nets}:
+        source = node.mesh(family) if node is not None else None
+        ways[family] = _way(cluster, here, path, hops, family=family, source=source)
+    return {dst: ways[dst.family](dst) for dst in nets}
 
 
 def forwarded_routes(
@@ -244,3 +264,7 @@ def vxlan_overhead(here: FabricNode) -> int:
 def _below(mtu_bytes: int, device_bytes: int) -> int | None:
     """Return the MTU a route needs of its own: None where its device's says the same."""
     return mtu_bytes if 0 < mtu_bytes < device_bytes else None
+
+
+_NETWORKS: Remembered[Networks] = Remembered()
+_TO_NODE: Remembered[dict[Cidr, Route] | None] = Remembered()
