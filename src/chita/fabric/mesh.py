@@ -2,8 +2,7 @@
 
 A tunnel costs both ends a session, a peer, keepalives and probes; between all nodes of two large
 locations there are hundreds of thousands, nearly all for nothing. So above a size that the settings
-say, ordinary nodes of different locations meet at gateways (hybrid reference 5.2), and only pairs
-with much traffic have a tunnel all the same: a shortcut.
+say, ordinary nodes of different locations meet at gateways (hybrid reference 5.2).
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     """Why two ordinary nodes have no tunnel; empty: there are few enough, so that all have one."""
     places: frozenset[str] = frozenset()
     """Locations that have gateways."""
-    shortcuts: frozenset[str] = frozenset()
-    """Nodes that this one has agreed with that they have a tunnel."""
 
     def refused(self, here: FabricNode, there: FabricNode) -> str:
         """Return why the two have no tunnel with each other; empty: they may.
@@ -35,7 +32,6 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
         if (
             not self.refusal
             or here.location == there.location
-            or there.name in self.shortcuts
             or not (here.location in self.places or there.location in self.places)
             or is_dialable(there)
             or is_dialable(here)
@@ -48,8 +44,8 @@ FULL = Mesh()
 """All have tunnels with all."""
 
 
-def mesh(cluster: ClusterState, shortcuts: frozenset[str] = frozenset()) -> Mesh:
-    """Return who meets whom; *shortcuts* are the nodes we have agreed on a tunnel with."""
+def mesh(cluster: ClusterState) -> Mesh:
+    """Return who meets whom."""
     most = cluster.setting.full_mesh_nodes
     if len(cluster.fabric_nodes) <= most:
         return FULL
@@ -58,5 +54,4 @@ def mesh(cluster: ClusterState, shortcuts: frozenset[str] = frozenset()) -> Mesh
         places=frozenset(
             [node.location for node in cluster.fabric_nodes.values() if is_gateway(node)]
         ),
-        shortcuts=shortcuts,
     )

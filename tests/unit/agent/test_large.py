@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import statistics
 import time
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_clients import until
 from chita.agent.decision import Decision
+from chita.agent.record_memory import MemoryRecords
 from chita.compute.node import node_ways
 from chita.compute.policy import policy_state
 from chita.desired.node_state import NodeState
@@ -81,18 +84,30 @@ def test_a_thousand_records(local: str) -> None:
 
 
 @pytest.mark.parametrize("nodes", [8, 1000])
-def test_what_others_do_changes_nothing_of_our_record(nodes: int) -> None:
-    """So there is nothing to write to the API, however many they are: it is written on change."""
-    own = own_record("n0-1")
-    cluster = large(nodes)
-    first = own.of(cluster)
-    published = fold(cluster, [Put(first)])
-    for index in range(3):
-        published = changed(published, "n1-1", 1400 + index)
-        assert first == own.of(published)
-        joined = fabric_node(f"new-{index}", "l1", f"10.1.9.{index + 1}")
-        published = fold(published, [Put(joined), Remove(FabricNode, "n2-1")])
-        assert first == own.of(published)
+def test_nothing_is_written_in_steady_state(nodes: int) -> None:
+    """Ours is written once; what others do, however many they are, makes us write nothing."""
+
+    async def act() -> None:
+        own, api = own_record("n0-1"), MemoryRecords()
+        publishing = asyncio.create_task(own.publish(api))
+        try:
+            cluster = fold(large(nodes), [Put(own.of(large(nodes)))])
+            await until(lambda: api.writes == 1)
+            for index in range(5):
+                joined = fabric_node(f"new-{index}", "l1", f"10.1.9.{index + 1}")
+                leaves = Remove(FabricNode, f"new-{index - 1}")
+                cluster = fold(changed(cluster, "n1-1", 1400 + index), [Put(joined), leaves])
+                own.of(cluster)
+                await asyncio.sleep(0)
+            moved = msgspec.structs.replace(cluster.nodes["n0-1"], location="elsewhere")
+            own.of(fold(cluster, [Put(moved)]))
+            await until(lambda: api.writes > 1)
+            assert 2 == api.writes
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+
+    asyncio.run(act())
 
 
 SMALL = large(12, gateways=1)
