@@ -22,9 +22,10 @@ from chita.dataplane.nftables.applier import NftApplier
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.table import KernelTable
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Tracer
-from chita.model.cluster import ClusterState
+from chita.model.cluster import ClusterState, Put, fold
 from chita.model.endpoint import interface_name
-from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address
+from chita.model.ippool import Block
+from chita.model.net import ICMP, ICMPV6, TCP, UDP, Address, Cidr
 from network_namespace import fresh_namespaces, needs_root
 from nftables_world import HOST, World, connect, forward, inside, quiet
 from strategies import HOST_ADDRESSES, OUTSIDE, POD_ADDRESSES, PODS, clusters, host_clusters
@@ -32,16 +33,15 @@ from world_file import world_file
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
 EXAMPLES = int(os.environ.get("CHITA_AGREEMENT_EXAMPLES", "12"))
-NODE, WAN = "node-1", "wan0"
+NODE, WAN, TUNNEL = "node-1", "wan0", "chita-wg0"
 LOCAL = PODS[:4]
 INTERFACES = {key: interface_name(*key.split("/")) for key in LOCAL}
 BEHIND_WAN = [
-    address
-    for family in (4, 6)
-    for address in (
-        *POD_ADDRESSES[family][len(LOCAL) : len(PODS)], HOST_ADDRESSES[family][1], *OUTSIDE[family]
-    )
-]  # fmt: skip
+    address for family in (4, 6) for address in (HOST_ADDRESSES[family][1], *OUTSIDE[family])
+]
+FAR_PODS = [
+    address for family in (4, 6) for address in POD_ADDRESSES[family][len(LOCAL) : len(PODS)]
+]
 OWN = [HOST_ADDRESSES[family][0] for family in (4, 6)]
 PLACES: dict[Address, str] = (
     {
@@ -50,6 +50,7 @@ PLACES: dict[Address, str] = (
         for key, interface in INTERFACES.items()
     }
     | dict.fromkeys(BEHIND_WAN, WAN)
+    | dict.fromkeys(FAR_PODS, TUNNEL)
     | dict.fromkeys(OWN, HOST)
 )
 
@@ -73,7 +74,7 @@ FLOWS = dict(enumerate(all_flows()))
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[World]:
-    names = [*INTERFACES.values(), WAN]
+    names = [*INTERFACES.values(), WAN, TUNNEL]
     with fresh_namespaces(len(names) + 1) as (router, *spaces):
         forward(router, OWN)
         quiet(router)
@@ -88,16 +89,21 @@ def node() -> Iterator[World]:
 
 
 def on_fixed_nodes(cluster: ClusterState) -> ClusterState:
-    """Return *cluster* with its pods where the namespaces are."""
+    """Return *cluster* with its pods where the namespaces are, and the other node far away."""
     workloads = {
         key: msgspec.structs.replace(pod, node=NODE if key in LOCAL else "node-2")
         for key, pod in cluster.workloads.items()
     }
-    return msgspec.structs.replace(cluster, workloads=workloads)
+    there = cluster.nodes["node-2"], cluster.fabric_nodes["node-2"]
+    return fold(
+        msgspec.structs.replace(cluster, workloads=workloads),
+        [Put(msgspec.structs.replace(it, location="there")) for it in there]
+        + [Put(Block(cidr=Cidr.of(address), node="node-2")) for address in FAR_PODS],
+    )
 
 
-def traced(tracer: Tracer, flow: Flow) -> bool:
-    """Return whether the ruleset lets *flow* through the node."""
+def traced(tracer: Tracer, flow: Flow, iif: str) -> bool:
+    """Return whether the ruleset lets *flow*, which comes in by *iif*, through the node."""
     packet = Packet(
         source=flow.source,
         destination=flow.destination,
@@ -106,7 +112,7 @@ def traced(tracer: Tracer, flow: Flow) -> bool:
         destination_port=flow.destination_port,
         icmp_type=flow.icmp_type or 0,
         icmp_code=flow.icmp_code or 0,
-        iif=PLACES[flow.source].removeprefix(HOST),
+        iif=iif.removeprefix(HOST),
         oif=PLACES[flow.destination].removeprefix(HOST),
     )
     path = Path.FORWARD
@@ -157,7 +163,11 @@ def test_evaluate_the_ruleset_and_the_kernel_agree(node: World, drawn: ClusterSt
     expected = frozenset(
         number for number, flow in FLOWS.items() if allowed_here(evaluator, cluster, flow)
     )
-    by_trace = frozenset(number for number, flow in FLOWS.items() if traced(tracer, flow))
+    by_trace = frozenset(
+        number for number, flow in FLOWS.items() if traced(tracer, flow, PLACES[flow.source])
+    )
+    far = [flow for flow in FLOWS.values() if flow.source in FAR_PODS]
+    assert not any(traced(tracer, flow, WAN) for flow in far), "a far pod's packets came in bare"
     with inside(node.node):
         table = KernelTable()
         NftApplier(table).apply(state)

@@ -22,6 +22,7 @@ from chita.compute.policy import (
     transit_guard,
 )
 from chita.compute.rules import ResolvedRules, resolve_rules
+from chita.compute.strict import LiveStrict
 from chita.desired.policy import PolicyRules, PolicyState
 from chita.model.cluster import Change, ClusterState, latest, with_latest
 from chita.model.endpoint import HostEndpoint, NetworkSet, Profile, WorkloadEndpoint
@@ -84,6 +85,7 @@ class IncrementalPolicy:
         self._sets = LiveSets()
         self._endpoints = LiveEndpoints(self.cluster.tiers)
         self._hosts = LiveHosts(node, server)
+        self._strict = LiveStrict(node)
         self._policies = RulesInUse(self._resolve_policy, self._sets)
         self._profiles = RulesInUse(self._resolve_profile, self._sets)
         self._networks_changed = True
@@ -177,6 +179,7 @@ class IncrementalPolicy:
             flow_log_groups=self.cluster.setting.flow_log_groups,
             vxlan_port=self.cluster.setting.vxlan_port,
             transit=transit_guard(self.cluster),
+            strict=self._strict.of(self.cluster),
             denied_flows=self.cluster.setting.denied_flows,
             host=self._hosts.state,
         )
@@ -193,6 +196,7 @@ class IncrementalPolicy:
             "flow_log_groups",
             "vxlan_port",
             "transit",
+            "strict",
             "denied_flows",
         )
         if same and all(getattr(new, field) == getattr(old, field) for field in rest):

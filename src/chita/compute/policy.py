@@ -23,6 +23,7 @@ from chita.compute.rules import (
     SetSource,
     resolve_rules,
 )
+from chita.compute.strict import strict_guard
 from chita.compute.tiers import applies_to_workloads, place, tier_policies
 from chita.compute.tunnels import TRANSIT_PORT
 from chita.desired.policy import (
@@ -79,6 +80,7 @@ def policy_state(
         flow_log_groups=cluster.setting.flow_log_groups,
         vxlan_port=cluster.setting.vxlan_port,
         transit=transit_guard(cluster),
+        strict=strict_guard(cluster, node),
         denied_flows=cluster.setting.denied_flows,
         host=host,
     )

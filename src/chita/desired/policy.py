@@ -159,6 +159,17 @@ class TransitGuard(msgspec.Struct, frozen=True):
     """Where mesh addresses are."""
 
 
+class StrictGuard(msgspec.Struct, frozen=True):
+    """What of other nodes this node takes only as the encryption mode wants it to travel."""
+
+    sealed: tuple[Cidr, ...]
+    """Sources that are dropped where they come in by another device; none contains another."""
+    bare: tuple[Cidr, ...]
+    """Single addresses among them that nodes of our own location borrowed: not dropped."""
+    devices: tuple[str, ...]
+    """Where they may come in."""
+
+
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """All policy of one node. It holds nothing that its endpoints do not use."""
 
@@ -190,5 +201,7 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """
     transit: TransitGuard | None = None
     """None: nothing is unwrapped here."""
+    strict: StrictGuard | None = None
+    """None: nothing must be encrypted."""
     denied_flows: DeniedFlows = DeniedFlows.END
     host: HostState = HostState()

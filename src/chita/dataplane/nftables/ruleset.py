@@ -19,6 +19,7 @@ from chita.dataplane.nftables.overlay import Union, changed_keys
 from chita.dataplane.nftables.policy import Logging, Setting
 from chita.dataplane.nftables.set_parts import SetParts
 from chita.dataplane.nftables.sets import ElementChange
+from chita.dataplane.nftables.strict import strictness
 from chita.dataplane.nftables.units import Built, Dependency, Subject, Unit, build_unit
 from chita.desired.policy import PolicyState
 from chita.model.net import Cidr
@@ -47,6 +48,8 @@ class RulesetBuilder:
         self._base_chains: dict[str, Chain] = {}
         self._nat_chains: dict[str, Chain] = {}
         self._nat_sets: dict[str, Set] = {}
+        self._strict_chains: dict[str, Chain] = {}
+        self._strict_sets: dict[str, Set] = {}
         self._sets: Union[Set] = Union()
         self._maps: Union[VerdictMap] = Union()
         self._chains: Union[Chain] = Union()
@@ -91,11 +94,22 @@ class RulesetBuilder:
             nat = masquerade(state.masquerade_sources, state.cluster_networks)
             self._nat_sets = {item.name: item for item in nat.sets}
             self._nat_chains = {chain.name: chain for chain in nat.chains}
+        if last is None or state.strict != last.strict:
+            strict = strictness(state.strict)
+            self._strict_sets = {item.name: item for item in strict.sets}
+            self._strict_chains = {chain.name: chain for chain in strict.chains}
         hosts = self._hosts
         sets = (
-            self._nat_sets, hosts.sets, self._dispatch.sets, self._closure.sets, self._parts.sets
+            self._nat_sets, self._strict_sets, hosts.sets, self._dispatch.sets,
+            self._closure.sets, self._parts.sets,
         )  # fmt: skip
-        chains = (self._base_chains, self._nat_chains, hosts.chains, self._closure.chains)
+        chains = (
+            self._base_chains,
+            self._nat_chains,
+            self._strict_chains,
+            hosts.chains,
+            self._closure.chains,
+        )
         return Ruleset(
             sets=self._sets.merged(sets),
             maps=self._maps.merged((self._dispatch.maps, hosts.maps)),
