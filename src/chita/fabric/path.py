@@ -58,7 +58,8 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
         for name in names
         if (there := cluster.fabric_nodes.get(name)) is not None
     }
-    relays = Relays(cluster, here, near, health, promise)
+    said = (cluster.settings, cluster.locations, cluster.pools, claimed, meshed)
+    relays = Relays(cluster, here, near, health, promise, said=said)
     found: dict[str, Path] = {}
     for name in names:
         there = cluster.fabric_nodes.get(name)

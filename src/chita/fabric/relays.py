@@ -11,7 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +25,9 @@ from chita.fabric.offers import Offer
 from chita.fabric.promises import Promise
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
+from chita.model.remembered import Remembered
+
+T = TypeVar("T", bound=tuple[object, ...])
 
 _UNWRAPPED = (PathKind.ROUTED, PathKind.VXLAN)
 """A relay hands on to its neighbours as to any pod."""
@@ -32,14 +36,17 @@ _UNWRAPPED = (PathKind.ROUTED, PathKind.VXLAN)
 class Relays:
     """The gateways as one node sees them, for each location asked about once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a choice of relays follows from
         self,
         cluster: ClusterState,
         here: FabricNode,
         near: Mapping[str, Near],
         health: Health,
         promise: Callable[[FabricNode, FabricNode], Promise],
+        *,
+        said: tuple[object, ...],
     ) -> None:
+        """Take *promise*, and what its answers follow from besides the two records: *said*."""
         self._cluster = cluster
         self._here = here
         self._near = near
@@ -55,16 +62,31 @@ class Relays:
         }
         self._unprobed: dict[str, _Candidate | None] = {}
         self._classes: dict[str, _Classes] = {}
-        self._with_ipv4 = {name for name, node in cluster.nodes.items() if node.mesh(4) is not None}
+        self._firsts: dict[str, tuple[_Candidate, ...]] = {}
+        self._with_ipv4 = _WITH_IPV4.of("", (cluster.nodes,), lambda: _with_ipv4(cluster))
+        self._said = _same(_SAID, here.name, (here, self._with_ipv4, *said))
         self._rungs: dict[tuple[RungState, tuple[str, ...], int], Rung] = {}
 
     def rung(self, there: FabricNode) -> Rung:
         """Return the rung through gateways to *there*, with those that share its flows."""
+        nearest = self._nearest(there.location)
+        inputs = (self._said, there, nearest)
+        names = (self._here.name, there.name)
+        found = _NEAREST.of(names, inputs, lambda: self._through(nearest, there))
+        return found if found is not None else self._farther(there)
+
+    def _through(self, members: Iterable[_Candidate], there: FabricNode) -> Rung | None:
+        """Return the rung through healthy ones of *members*; None: no such one reaches *there*."""
+        healthy = self._able((it for it in members if not it.why_not), there)
+        return self._rung(healthy, RungState.READY) if healthy else None
+
+    def _farther(self, there: FabricNode) -> Rung:
+        """Return the rung where none of the nearest class is healthy."""
         all_bad: list[_Hops] = []
         for members in self._classes_for(there.location):
-            healthy = self._able((it for it in members if not it.why_not), there)
-            if healthy:
-                return self._rung(healthy, RungState.READY)
+            healthy = self._through(members, there)
+            if healthy is not None:
+                return healthy
             all_bad = all_bad or self._able(members, there)
         if all_bad:
             return self._rung(all_bad, RungState.FAILED)
@@ -110,6 +132,15 @@ class Relays:
                 if len(able) == self._cluster.setting.active_gateways:
                     break
         return able
+
+    def _nearest(self, location: str) -> tuple[_Candidate, ...]:
+        """Return the first class of gateways for *location*: the same object while it is equal."""
+        found = self._firsts.get(location)
+        if found is None:
+            members = tuple(next(self._classes_for(location)))
+            found = _same(_MEMBERS, (self._here.name, location), members)
+            self._firsts[location] = found
+        return found
 
     def _classes_for(self, location: str) -> Iterator[list[_Candidate]]:
         """Yield the gateways for *location*, classes and their members best first."""
@@ -209,6 +240,19 @@ class _Hops(msgspec.Struct, frozen=True):
     mtu_bytes: int
 
 
+def _with_ipv4(cluster: ClusterState) -> frozenset[str]:
+    """Return the nodes whose mesh address is one of IPv4."""
+    return frozenset([name for name, node in cluster.nodes.items() if node.mesh(4) is not None])
+
+
+def _same(memory: Remembered[T], key: Hashable, value: T) -> T:
+    """Return the value that *memory* has under *key* if it equals *value*, which else it keeps.
+
+    What is compared a thousand times is so compared by identity.
+    """
+    return memory.of(key, value, lambda: value)
+
+
 def _round_trip(candidate: _Candidate) -> float:
     return candidate.rtt_s if candidate.rtt_s is not None else float("inf")
 
@@ -220,3 +264,9 @@ def _words(chosen: Sequence[_Hops]) -> str:
     places = {node.location for node in nodes}
     where = f" in {places.pop()}" if len(places) == 1 else ""
     return f"{names}{where} {'relays' if len(nodes) == 1 else 'relay'}"
+
+
+_WITH_IPV4: Remembered[frozenset[str]] = Remembered()
+_SAID: Remembered[tuple[object, ...]] = Remembered()
+_MEMBERS: Remembered[tuple[_Candidate, ...]] = Remembered()
+_NEAREST: Remembered[Rung | None] = Remembered()
