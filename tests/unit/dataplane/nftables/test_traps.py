@@ -34,8 +34,10 @@ from chita.compute.policy import policy_state
 from chita.dataplane.nftables.applier import NftApplier, Outcome
 from chita.dataplane.nftables.diff import create, diff
 from chita.dataplane.nftables.fake import FakeTable
-from chita.dataplane.nftables.objects import Ruleset
+from chita.dataplane.nftables.host_endpoints import ASK_TRANSLATED
+from chita.dataplane.nftables.objects import MarkIs, Ruleset, SetMark
 from chita.dataplane.nftables.parts import TablePart
+from chita.dataplane.nftables.policy import ALLOWED_EARLY
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome as Decision
 from chita.dataplane.nftables.trace import Packet, Path, trace
@@ -310,9 +312,20 @@ def test_trap_18_a_refused_change_is_tried_on_what_is_really_there() -> None:
     assert table.ruleset == policy_ruleset(STATES["pass-between-tiers"])
 
 
-def test_trap_18_no_packet_mark_is_read_or_written() -> None:
-    """Nothing to collide with kube-proxy's, Tailscale's or a cloud agent's marks."""
-    for path in (STATES[name] for name in STATES):
-        for chain in policy_ruleset(path).chains.values():
+def test_trap_18_no_mark_of_others_is_read_or_written() -> None:
+    """Nothing to collide with kube-proxy's, Tailscale's or a cloud agent's marks.
+
+    Host endpoints have two bits of their own (docs/adr/0018), and nothing else has any.
+    """
+    marked = set()
+    for name in STATES:
+        for chain in policy_ruleset(STATES[name]).chains.values():
             for each in chain.rules:
-                assert not any("mark" in type(part).__name__.lower() for part in each.statements)
+                for part in each.statements:
+                    if isinstance(part, MarkIs | SetMark):
+                        assert STATES[name].host.endpoints, name
+                        marked.add(part.bits)
+                    else:
+                        assert "mark" not in type(part).__name__.lower()
+    assert {ALLOWED_EARLY, ASK_TRANSLATED} == marked
+    assert not (ALLOWED_EARLY | ASK_TRANSLATED) & (0x00FF0000 | 0x0000C000)
