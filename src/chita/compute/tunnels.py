@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
 from chita.compute.routes import VXLAN_DEVICE, Networks, vxlan_overhead
@@ -11,7 +12,9 @@ from chita.desired.paths import Path, PathKind, Rung, RungState
 from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.epochs import in_epoch
+from chita.model.net import Cidr
 from chita.model.node import FabricNode
+from chita.model.remembered import Remembered
 
 TRANSIT_PORT = 4790
 """UDP, of VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe section 9)."""
@@ -75,22 +78,16 @@ def node_wireguards(
         return {}
     peers: dict[int, dict[str, WireguardPeer]] = defaultdict(dict)
     mtu_bytes = 0
+    keepalive_s = cluster.setting.keepalive_s
     for name, path in paths.items():
-        rung, there = open_rung(path, TUNNELLED), cluster.fabric_nodes.get(name)
-        if rung is None or there is None:
+        there = cluster.fabric_nodes.get(name)
+        if there is None:
             continue
-        mtu_bytes = max(mtu_bytes, rung.mtu_bytes)
-        keepalive_s = cluster.setting.keepalive_s if _is_translated(here, there, rung) else 0
-        for session in path.sessions:
-            end = in_epoch(there, session.epoch)
-            if end.wireguard_key:
-                peers[session.epoch][end.wireguard_key] = WireguardPeer(
-                    node=name,
-                    public_key=end.wireguard_key,
-                    endpoint=session.dial,
-                    allowed=frozenset(networks.get(name, ())),
-                    keepalive_s=keepalive_s,
-                )
+        inputs = (here, there, path, networks.get(name, ()), keepalive_s)
+        size_bytes, found = _PEERS.of((local, name), inputs, partial(_peers, *inputs))
+        mtu_bytes = max(mtu_bytes, size_bytes)
+        for epoch, peer in found.items():
+            peers[epoch][peer.public_key] = peer
     devices = [
         Wireguard(
             device=wireguard_device(epoch),
@@ -104,6 +101,30 @@ def node_wireguards(
         for epoch in sorted(peers)
     ]
     return {device.device: device for device in devices}
+
+
+def _peers(
+    here: FabricNode, there: FabricNode, path: Path, nets: Sequence[Cidr], keepalive_s: int
+) -> tuple[int, dict[int, WireguardPeer]]:
+    """Return the MTU of our tunnel with *there*, and its peer in each epoch; 0 and none: no tunnel.
+
+    *nets* live on it; *keepalive_s* is for those that a NAT must not forget.
+    """
+    rung = open_rung(path, TUNNELLED)
+    if rung is None:
+        return 0, {}
+    ends = {session: in_epoch(there, session.epoch) for session in path.sessions}
+    return rung.mtu_bytes, {
+        session.epoch: WireguardPeer(
+            node=there.name,
+            public_key=end.wireguard_key,
+            endpoint=session.dial,
+            allowed=frozenset(nets),
+            keepalive_s=keepalive_s if _is_translated(here, there, rung) else 0,
+        )
+        for session, end in ends.items()
+        if end.wireguard_key
+    }
 
 
 def node_transit(wireguards: Mapping[str, Wireguard]) -> Transit | None:
@@ -136,3 +157,6 @@ def _is_translated(here: FabricNode, there: FabricNode, rung: Rung) -> bool:
         rung.state is RungState.USED and rung.kind is not PathKind.PRIVATE
     )
     return is_apart and not (here.endpoints and there.endpoints)
+
+
+_PEERS: Remembered[tuple[int, dict[int, WireguardPeer]]] = Remembered()
