@@ -43,7 +43,11 @@ def test_every_pair(bench: Bench) -> None:
 
 
 def test_a_lost_gateway_is_left_within_two_seconds(bench: Bench) -> None:
-    kept(bench, gateways.link_dropped(bench, 1))
+    """The median's mark of one second is for `make scenarios`: it takes more than one try."""
+    (gap,) = gateways.link_dropped(bench, 1)
+
+    bench.settle()
+    assert gap.worst <= 2.0, bench.notes
 
 
 def test_an_agent_that_is_killed_loses_nothing(bench: Bench) -> None:
