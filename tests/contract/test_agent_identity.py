@@ -15,9 +15,10 @@ from cryptography import x509
 
 from chita.agent.identity import api_config, why_unusable, wireguard_private_key
 from chita.agent.settings import AgentSettings
-from chita.api.client import UNTRUSTED, ApiClient
+from chita.api.client import ApiClient
 from chita.api.kinds import CHITA, CORE
 from chita.api.private_file import write_private
+from chita.api.refusals import UNTRUSTED
 from chita.errors import ApiError, InputError
 from chita.fabric.keys import public_key
 from chita.server.pki import load_or_make_authority
@@ -69,7 +70,7 @@ def test_a_node_joins_once(server: ServerProcess, tmp_path: Path) -> None:
     asyncio.run(act())
 
     state = tmp_path / "state"
-    assert 0o600 == mode(state / "node.key") == mode(state / "node.crt")
+    assert 0o600 == mode(state / "node.pem")
     assert 0o700 == mode(state)
     assert not list(state.glob("*.new"))
 
@@ -99,7 +100,7 @@ def test_a_refused_token_is_no_outage(server: ServerProcess, tmp_path: Path) -> 
         asyncio.run(api_config(settings(server, tmp_path, token="wrong-token-wrong")))
 
     assert refused.value.status in {401, 403}
-    assert not (tmp_path / "state" / "node.key").exists()
+    assert not (tmp_path / "state" / "node.pem").exists()
 
 
 @pytest.mark.slow
@@ -120,7 +121,7 @@ def test_a_server_whose_ca_was_replaced(server: ServerProcess, tmp_path: Path) -
             asyncio.run(api_config(settings(other, tmp_path, token="")))
 
         config = asyncio.run(api_config(settings(other, tmp_path)))
-        assert why_unusable(tmp_path / "state" / "node.crt", config.ca_pem, datetime.now(UTC)) == ""
+        assert why_unusable(tmp_path / "state" / "node.pem", config.ca_pem, datetime.now(UTC)) == ""
 
 
 def certificate_of(directory: Path) -> tuple[Path, str]:

@@ -40,7 +40,7 @@ def test_what_token_prints_makes_a_member(server: ServerProcess, tmp_path: Path)
         settings.server,
         settings.ca_file,
     )
-    assert (state / "node.crt").exists()
+    assert (state / "node.pem").exists()
 
 
 def test_another_authority_gets_no_token(server: ServerProcess) -> None:

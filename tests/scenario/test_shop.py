@@ -212,8 +212,8 @@ def test_a_node_can_not_write_another_nodes_record(shop: Lab) -> None:
         [
             KUBECTL, "--server", f"https://127.0.0.1:{LAYOUT.api_port}",
             "--certificate-authority", str(LAYOUT.ca_file),
-            "--client-certificate", str(home.state / "node.crt"),
-            "--client-key", str(home.state / "node.key"),
+            "--client-certificate", str(home.state / "node.pem"),
+            "--client-key", str(home.state / "node.pem"),
             "--kubeconfig", "/dev/null",
             "delete", "fabricnode", "aws-1",
         ],

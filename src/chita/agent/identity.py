@@ -29,6 +29,8 @@ from chita.model.node import NODE_PREFIX, NODES
 
 JOIN_PATH = "/chita/v1/join"
 
+_KEY_BEGIN = "-----BEGIN PRIVATE KEY-----"  # RFC 7468 section 10
+
 
 async def api_config(settings: AgentSettings) -> ApiConfig:
     """Return the credentials of this node, joining the cluster first where it has none yet.
@@ -45,27 +47,44 @@ async def api_config(settings: AgentSettings) -> ApiConfig:
         ca_pem = settings.ca_file.read_text(encoding="ascii")
     except (OSError, ValueError) as error:
         raise InputError(f"CA certificate {settings.ca_file}: {error}") from error
-    key_file, certificate_file = settings.state_dir / "node.key", settings.state_dir / "node.crt"
-    why_not = why_unusable(certificate_file, ca_pem, datetime.now(UTC))
+    file = credentials_file(settings)
+    why_not = why_unusable(file, ca_pem, datetime.now(UTC))
     if why_not:
         if not settings.join_token:
             raise InputError(f"{why_not}: pass --token to join")
-        key = ec.generate_private_key(ec.SECP256R1())
-        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         joining = ApiConfig(server=settings.server, ca_pem=ca_pem, token=settings.join_token)
         async with ApiClient(joining) as client:
-            answer = await client.post(
-                JOIN_PATH, {"node": settings.node, "csr": signing_request(settings.node, key)}
-            )
-        # The key first: a certificate without its key would never be asked for again.
-        write_private(key_file, key_pem)
-        write_private(certificate_file, str(answer["certificate"]).encode())
+            write_private(file, (await admission(client, settings.node)).encode())
+    certificate, key = parted(file.read_text(encoding="ascii"))
     return ApiConfig(
         server=settings.server,
         ca_pem=ca_pem,
-        client_certificate_pem=certificate_file.read_text(),
-        client_key_pem=key_file.read_text(),
+        client_certificate_pem=certificate,
+        client_key_pem=key,
     )
+
+
+def credentials_file(settings: AgentSettings) -> Path:
+    """Return where the node's certificate and its key are: in one file, so that they fit."""
+    return settings.state_dir / "node.pem"
+
+
+async def admission(client: ApiClient, node: str) -> str:
+    """Return a certificate for *node* and the new key that it is for, PEM after PEM.
+
+    Raises:
+        ApiError: the server refused or did not answer.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    answer = await client.post(JOIN_PATH, {"node": node, "csr": signing_request(node, key)})
+    return f"{str(answer['certificate']).strip()}\n{key_pem.decode()}"
+
+
+def parted(pair: str) -> tuple[str, str]:
+    """Return the certificate and the key of an `admission`."""
+    certificate, begin, key = pair.partition(_KEY_BEGIN)
+    return certificate, begin + key
 
 
 def why_unusable(certificate_file: Path, ca_pem: str, now: datetime) -> str:

@@ -30,6 +30,7 @@ from chita.agent.questions import Questions
 from chita.agent.reconcile import Reconciler
 from chita.agent.record import OwnRecord
 from chita.agent.reflection import keep_judged
+from chita.agent.renewal import keep_renewed
 from chita.agent.resolution import keep_resolved
 from chita.agent.sessions import Sessions
 from chita.agent.settings import AgentSettings
@@ -243,6 +244,8 @@ class Agent:
                 self._applier.verify_some, reconciler, self._kernel
             ),
         }
+        if self._settings.kubeconfig is None:
+            parts["renewal"] = keep_renewed(self._settings, self._client)
         for name, part in parts.items():
             tasks.create_task(part, name=name)
 

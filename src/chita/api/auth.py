@@ -30,10 +30,7 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a context that trusts only the configured authority.
-
-        The standard library loads key pairs from files alone: they are written to a directory
-        that is gone again when this returns.
+        """Return a context that trusts only the configured authority, and proves who we are.
 
         Raises:
             InputError: a certificate or key is no PEM, or they do not belong together.
@@ -43,6 +40,18 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
             context.load_verify_locations(cadata=self.ca_pem)
         except (ssl.SSLError, ValueError) as error:
             raise InputError(f"the CA certificate for {self.server}: {error}") from error
+        self.prove(context)
+        return context
+
+    def prove(self, context: ssl.SSLContext) -> None:
+        """Let connections that *context* opens from now on prove who we are.
+
+        The standard library loads key pairs from files alone: they are written to a directory
+        that is gone again when this returns.
+
+        Raises:
+            InputError: certificate or key is no PEM, or they do not belong together.
+        """
         if self.client_certificate_pem:
             with tempfile.TemporaryDirectory(prefix="chita-") as directory:
                 pair = Path(directory) / "pair.pem"
@@ -53,7 +62,6 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True):
                 except ssl.SSLError as error:
                     what = f"the client certificate and key for {self.server}"
                     raise InputError(f"{what}: {error}") from error
-        return context
 
 
 def read_kubeconfig(path: Path, context: str = "") -> ApiConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
@@ -88,11 +89,11 @@ class ApiClient:
         self._on_warning = on_warning
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            ssl=self.config.ssl_context(), limit=0, socket_factory=_connection
-        )
+        self._tls = self.config.ssl_context()
+        connector = aiohttp.TCPConnector(ssl=self._tls, limit=0, socket_factory=_connection)
         self._session = aiohttp.ClientSession(
             self.config.server,
             connector=connector,
@@ -100,6 +101,18 @@ class ApiClient:
             json_serialize=_text,
         )
         return self
+
+    def renew(self, config: ApiConfig) -> None:
+        """Prove who we are by *config*'s certificate from the next connection on.
+
+        Connections that stand go on with the one before.
+
+        Raises:
+            InputError: certificate and key do not belong together.
+        """
+        if self._tls is not None:
+            config.prove(self._tls)
+        self.config = config
 
     async def __aexit__(
         self,
