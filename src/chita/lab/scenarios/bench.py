@@ -19,13 +19,13 @@ import msgspec
 from chita.api.kinds import resource_of
 from chita.desired.paths import Path
 from chita.errors import ChitaError, EngineError
-from chita.fabric.path import paths
 from chita.lab.attach import attached_pods, pod_key
 from chita.lab.cluster import Lab
 from chita.lab.faults import Fault
 from chita.lab.faulty import break_lab, heal_lab
 from chita.lab.layout import Layout
 from chita.lab.netns import netns_path, run_in
+from chita.lab.settled import Pair, other_than, promised
 from chita.lab.streams import Plan, Results, Stream, Transfer
 from chita.lab.world import DEFAULT_WORLD, read_world
 from chita.model.net import Address
@@ -233,11 +233,11 @@ class Bench:
             s=SETTLE_S,
         )
         self.refresh()
-        promised = self._promised()
+        wanted = self._promised()
         try:
-            self.until("as promised", lambda: not self._other_than(promised), s=SETTLE_S)
+            self.until("as promised", lambda: not other_than(wanted, self.status), s=SETTLE_S)
         except EngineError as error:
-            others = self._other_than(promised)
+            others = other_than(wanted, self.status)
             shown = "; ".join(itertools.islice(others, _SHOWN))
             raise EngineError(f"{len(others)} paths are not as they should be: {shown}") from error
 
@@ -248,35 +248,19 @@ class Bench:
             EngineError: they are not, after a minute.
         """
         heal_lab(self.lab)
-        promised = {
+        wanted = {
             pair: path
             for pair, path in self._promised().items()
             if pair in {(here, there), (there, here)}
         }
         self.until(
             f"{here} and {there} as promised",
-            lambda: not self._other_than(promised),
+            lambda: not other_than(wanted, self.status),
             s=SETTLE_S,
         )
 
-    def _promised(self) -> dict[tuple[str, str], Path]:
-        """Return every path as the records promise it, by the same function as the agents'."""
-        cluster = asyncio.run(self.lab.cluster())
-        return {
-            (here, there): path
-            for here in self.nodes
-            for there, path in paths(cluster, here).items()
-        }
-
-    def _other_than(self, promised: dict[tuple[str, str], Path]) -> list[str]:
-        """Return the paths that are of another kind, or without a relay that should be there."""
-        found = []
-        statuses = {here: self.status(here)["paths"] for here, _ in promised}
-        for (here, there), wanted in promised.items():
-            path = statuses[here][there]
-            if path["kind"] != wanted.kind or not set(wanted.relays) <= set(path["relays"]):
-                found.append(f"{here} to {there} is {path['kind']}: {path['reason']}")
-        return found
+    def _promised(self) -> dict[Pair, Path]:
+        return promised(asyncio.run(self.lab.cluster()), self.nodes)
 
     def chita(self, *arguments: str, s: float = 60) -> str:
         """Run ``chita`` as the administrator would; return what it prints.

@@ -1,0 +1,42 @@
+"""Whether a fabric has settled: nodes use the paths that the published records promise.
+
+While agents and tunnels start, ways are down and up again, and what is measured then tells of the
+start and not of the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from chita.desired.paths import Path
+from chita.fabric.path import paths
+from chita.model.cluster import ClusterState
+
+Pair = tuple[str, str]
+"""The nodes at both ends of a path, the sender first."""
+
+
+def promised(cluster: ClusterState, nodes: Iterable[str]) -> dict[Pair, Path]:
+    """Return every path between *nodes* as the records promise it, as their agents decide it."""
+    return {(here, there): path for here in nodes for there, path in paths(cluster, here).items()}
+
+
+def other_than(
+    wanted: Mapping[Pair, Path], status: Callable[[str], Mapping[str, Any]]
+) -> list[str]:
+    """Return in words which paths are of another kind than *wanted*, or lack a relay of theirs.
+
+    Args:
+        wanted: as of `promised`.
+        status: what a node's agent says of itself.
+    """
+    told = {here: status(here)["paths"] for here, _ in wanted}
+    found = []
+    for (here, there), path in wanted.items():
+        used = told[here].get(there)
+        if used is None:
+            found.append(f"{here} has no path to {there}")
+        elif used["kind"] != path.kind or not set(path.relays) <= set(used["relays"]):
+            found.append(f"{here} to {there} is {used['kind']}: {used['reason']}")
+    return found
