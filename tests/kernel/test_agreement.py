@@ -58,12 +58,20 @@ PLACES: dict[Address, str] = (
 def all_flows() -> Iterator[Flow]:
     """Yield a first packet of each kind between every two of this node, its pods and the rest."""
     for source, destination in product(PLACES, repeat=2):
-        if source.family != destination.family or PLACES[source] == PLACES[destination]:
+        places = {PLACES[source], PLACES[destination]}
+        # What only passes through this node is no flow of its own.
+        if source.family != destination.family or len(places) < 2 or places == {WAN, TUNNEL}:
             continue
         for protocol, port in product((TCP, UDP), (53, 80, 8080)):
             # No source port is another's destination: no flow answers another.
             yield Flow(source=source, destination=destination, protocol=protocol,
                        source_port=1024 + port, destination_port=port)  # fmt: skip
+        if PLACES[destination] == HOST and PLACES[source] == WAN:
+            yield from [
+                Flow(source=source, destination=destination, protocol=UDP,
+                     source_port=1024 + port, destination_port=port)
+                for port in (4789, 4790)
+            ]  # fmt: skip
         echo, kind = (ICMP, 8) if source.family == 4 else (ICMPV6, 128)
         yield Flow(source=source, destination=destination, protocol=echo, source_port=0,
                    icmp_type=kind, icmp_code=0)  # fmt: skip
