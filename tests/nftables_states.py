@@ -16,6 +16,8 @@ from chita.desired.policy import (
     PortMember,
     Rule,
     TierPolicies,
+    TransitGuard,
+    VxlanGuard,
 )
 from chita.model.net import ICMP, TCP, UDP, Address, Cidr, PortRange
 from chita.model.policy import Action, IcmpMatch
@@ -124,6 +126,10 @@ STATES: dict[str, PolicyState] = {
         masquerade_sources=(Cidr.parse("10.244.0.0/16"),),
         cluster_networks=(Cidr.parse("10.244.0.0/16"), Cidr.parse("100.64.0.0/16")),
         endpoint_to_host=HostAction.DROP,
+    ),
+    "guards": PolicyState(
+        transit=TransitGuard(4790, (Cidr.parse("100.64.0.0/16"),)),
+        vxlan=VxlanGuard(4789, frozenset({Address.parse("10.0.0.2"), Address.parse("10.0.0.3")})),
     ),
     "profile-only": situation(pod(), {}),
     "missing-profile": situation(pod(profiles=("gone", "kns.shop")), {}),

@@ -282,6 +282,7 @@ def _records() -> list[FabricNode]:
         FabricNode(
             name=name,
             location="here",
+            vtep_mac=f"66:00:00:00:00:0{i}",
             interfaces=tuple(
                 HostInterface(address=each, subnet=Cidr.of(each), device=UPLINK)
                 for each in (HOST_ADDRESSES[4][i], HOST_ADDRESSES[6][i])

@@ -38,6 +38,7 @@ from chita.desired.policy import (
     PortMember,
     Rule,
     TierPolicies,
+    TransitGuard,
 )
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
@@ -103,7 +104,7 @@ JOBS = "projectcalico.org/namespace == 'shop' && app == 'job'"
 
 def enforced(**parts: Any) -> PolicyState:
     """Return a PolicyState with the settings' defaults in it."""
-    return PolicyState(vxlan_port=4789, **parts)
+    return PolicyState(vxlan_port=4789, transit=TransitGuard(4790, MESH), **parts)
 
 
 EMPTY = State("empty", cluster(), enforced(cluster_networks=MESH))

@@ -15,6 +15,7 @@ from chita.compute.flow import (
     ByEndpointToHost,
     ByFailsafe,
     ByForwarding,
+    ByGuard,
     ByHostExemption,
     ByItself,
     ByMissingProfile,
@@ -166,5 +167,5 @@ def verdict_of(decision: Decision) -> Verdict:
             return Verdict.ALLOW if setting is HostAction.ACCEPT else Verdict.DENY
         case ByHostExemption() | ByItself() | ByFailsafe() | ByForwarding() | NotApplicable():
             return Verdict.ALLOW
-        case ByTierEnd() | ByMissingProfile() | ByNoProfile() | ByTunnel():
+        case ByTierEnd() | ByMissingProfile() | ByNoProfile() | ByTunnel() | ByGuard():
             return Verdict.DENY

@@ -11,6 +11,7 @@ from chita.compute.address_book import AddressBook
 from chita.compute.chain import Chain, verdict_of
 from chita.compute.flow import (
     ByEndpointToHost,
+    ByGuard,
     ByHostExemption,
     ByItself,
     ByTunnel,
@@ -25,6 +26,7 @@ from chita.compute.flow import (
     Verdict,
     WorkloadParty,
 )
+from chita.compute.guards import Guards
 from chita.compute.host_policy import Ends, HostPolicy
 from chita.compute.matching import End, Packet
 from chita.compute.subject import Reading, Stage, Subject, Subjects
@@ -55,6 +57,7 @@ class Evaluator:
         self._subjects = Subjects(cluster, self._book)
         self.chain = Chain(cluster)
         self._host_policy = HostPolicy(cluster, self._subjects, self.chain)
+        self._guards = Guards(cluster)
         self._egress: dict[str, Subject] = {}
         self._ingress: dict[str, Subject] = {}
         self._verdicts: dict[object, DirectionVerdict] = {}
@@ -152,6 +155,8 @@ class Evaluator:
     def _host_verdict(
         self, direction: Direction, flow: Flow, packet: Packet, node: str, other: Party
     ) -> DirectionVerdict:
+        if direction is Direction.INGRESS and self._guards.drop(node, flow):
+            return DirectionVerdict(Verdict.DENY, ByGuard(flow.destination_port))
         if isinstance(other, WorkloadParty) and other.node == node:
             # Such a packet crosses no interface that a host endpoint governs (v3 2.10).
             if direction is Direction.EGRESS:

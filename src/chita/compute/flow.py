@@ -125,6 +125,12 @@ class ByTunnel(msgspec.Struct, frozen=True, tag="tunnel", gc=False):
     protocol: int
 
 
+class ByGuard(msgspec.Struct, frozen=True, tag="guard", gc=False):
+    """A node takes VXLAN, and what is relayed, from nodes alone: what is inside passes policy."""
+
+    port: int
+
+
 class NotApplicable(msgspec.Struct, frozen=True, tag="not-applicable", gc=False):
     """Nothing is enforced at this end: it is outside, or a host that no host endpoint governs."""
 
@@ -143,6 +149,7 @@ Decision = (
     | ByFailsafe
     | ByForwarding
     | ByTunnel
+    | ByGuard
     | NotApplicable
 )
 """What decided one direction of a flow."""

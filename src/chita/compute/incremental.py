@@ -12,25 +12,24 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from chita.compute.endpoints import PeerEntity, peer_key, peer_of
+from chita.compute.guards import transit_guard, vxlan_guard
 from chita.compute.live_endpoints import LiveEndpoints
 from chita.compute.live_hosts import LiveHosts
 from chita.compute.live_sets import LiveSets, overlay
-from chita.compute.policy import (
-    cluster_networks,
-    masquerade_sources,
-    resolve_policy,
-    transit_guard,
-)
+from chita.compute.policy import cluster_networks, masquerade_sources, resolve_policy
 from chita.compute.rules import ResolvedRules, resolve_rules
 from chita.compute.strict import LiveStrict
-from chita.desired.policy import PolicyRules, PolicyState
+from chita.desired.policy import PolicyRules, PolicyState, VxlanGuard
 from chita.model.cluster import Change, ClusterState, latest, with_latest
 from chita.model.endpoint import HostEndpoint, NetworkSet, Profile, WorkloadEndpoint
 from chita.model.ippool import IPPool
-from chita.model.node import Node
+from chita.model.node import FabricNode, Node
 from chita.model.policy import Policy, Tier
 from chita.model.service import EndpointSlice
 from chita.model.settings import FailsafePort, Settings
+
+_GUARD_READS = frozenset({FabricNode, Settings})
+"""What `vxlan_guard` depends on."""
 
 
 class RulesInUse:
@@ -89,6 +88,7 @@ class IncrementalPolicy:
         self._policies = RulesInUse(self._resolve_policy, self._sets)
         self._profiles = RulesInUse(self._resolve_profile, self._sets)
         self._networks_changed = True
+        self._vxlan: VxlanGuard | None = None
         self.state = self._assembled()
 
     def apply(self, changes: Iterable[Change]) -> PolicyState:
@@ -97,6 +97,8 @@ class IncrementalPolicy:
         self.cluster = with_latest(self.cluster, found)
         for type_, news in found.items():
             self._take(type_, news)
+        if not _GUARD_READS.isdisjoint(found):
+            self._vxlan = vxlan_guard(self.cluster, self._node)
         self._endpoints.refresh()
         names = {type_: found.get(type_, {}).keys() for type_ in (Policy, Profile)}
         self._hosts.refresh(self.cluster, found)
@@ -179,6 +181,7 @@ class IncrementalPolicy:
             flow_log_groups=self.cluster.setting.flow_log_groups,
             vxlan_port=self.cluster.setting.vxlan_port,
             transit=transit_guard(self.cluster),
+            vxlan=self._vxlan,
             strict=self._strict.of(self.cluster),
             denied_flows=self.cluster.setting.denied_flows,
             host=self._hosts.state,
@@ -196,6 +199,7 @@ class IncrementalPolicy:
             "flow_log_groups",
             "vxlan_port",
             "transit",
+            "vxlan",
             "strict",
             "denied_flows",
         )

@@ -13,6 +13,7 @@ from chita.compute.address_sets import (
 )
 from chita.compute.classes import ClassIndex, LabelClass, classify
 from chita.compute.endpoints import Peer, endpoint_policy, local_workloads, peers
+from chita.compute.guards import transit_guard, vxlan_guard
 from chita.compute.host_endpoints import host_state, used_policies, used_profiles
 from chita.compute.rules import (
     ResolvedRules,
@@ -25,14 +26,7 @@ from chita.compute.rules import (
 )
 from chita.compute.strict import strict_guard
 from chita.compute.tiers import applies_to_workloads, place, tier_policies
-from chita.compute.tunnels import TRANSIT_PORT
-from chita.desired.policy import (
-    AddressSet,
-    EndpointPolicy,
-    PolicyState,
-    PortSet,
-    TransitGuard,
-)
+from chita.desired.policy import AddressSet, EndpointPolicy, PolicyState, PortSet
 from chita.model.cluster import ClusterState
 from chita.model.endpoint import WorkloadEndpoint
 from chita.model.labels import Labels
@@ -80,6 +74,7 @@ def policy_state(
         flow_log_groups=cluster.setting.flow_log_groups,
         vxlan_port=cluster.setting.vxlan_port,
         transit=transit_guard(cluster),
+        vxlan=vxlan_guard(cluster, node),
         strict=strict_guard(cluster, node),
         denied_flows=cluster.setting.denied_flows,
         host=host,
@@ -113,11 +108,6 @@ def masquerade_sources(cluster: ClusterState) -> tuple[Cidr, ...]:
     Disabled pools too: that stops allocation, not the addresses already in use.
     """
     return tuple(collapse([pool.cidr for pool in cluster.pools.values() if pool.nat_outgoing]))
-
-
-def transit_guard(cluster: ClusterState) -> TransitGuard:
-    """Return who may send relayed packets to a node."""
-    return TransitGuard(TRANSIT_PORT, cluster.setting.mesh_cidrs)
 
 
 def cluster_networks(cluster: ClusterState) -> tuple[Cidr, ...]:

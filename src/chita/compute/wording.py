@@ -11,6 +11,7 @@ from chita.compute.flow import (
     ByEndpointToHost,
     ByFailsafe,
     ByForwarding,
+    ByGuard,
     ByHostExemption,
     ByItself,
     ByMissingProfile,
@@ -83,6 +84,8 @@ def why(decision: Decision) -> str:  # noqa: C901, PLR0911, PLR0912 - a case a d
         case ByTunnel(protocol):
             what = "VXLAN" if protocol == UDP else "IPIP"
             return f"workloads may not send {what}: it would hide packets from policy"
+        case ByGuard(port):
+            return f"UDP {port} is taken from nodes alone: it would hide packets from policy"
         case ByItself():
             return "the packet never leaves the workload"
         case NotApplicable(HostParty(node)):

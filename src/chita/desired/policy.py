@@ -159,6 +159,15 @@ class TransitGuard(msgspec.Struct, frozen=True):
     """Where mesh addresses are."""
 
 
+class VxlanGuard(msgspec.Struct, frozen=True):
+    """Who may send VXLAN to this node: its neighbours alone, by their addresses."""
+
+    port: int
+    """UDP."""
+    ends: frozenset[Address]
+    """Where neighbours send it from."""
+
+
 class StrictGuard(msgspec.Struct, frozen=True):
     """What of other nodes this node takes only as the encryption mode wants it to travel."""
 
@@ -201,6 +210,8 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     """
     transit: TransitGuard | None = None
     """None: nothing is unwrapped here."""
+    vxlan: VxlanGuard | None = None
+    """None: there is no VXLAN device."""
     strict: StrictGuard | None = None
     """None: nothing must be encrypted."""
     denied_flows: DeniedFlows = DeniedFlows.END

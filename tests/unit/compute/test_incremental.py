@@ -31,6 +31,7 @@ from chita.model.net import TCP
 from chita.model.policy import Policy, Tier
 from chita.model.service import EndpointSlice
 from chita.model.settings import FlowLogGroups, Period, Rate, Settings
+from hybrid import fabric_node
 from states.changes import steps
 from strategies import NODES, changes, clusters
 
@@ -78,6 +79,8 @@ WORLD = cluster(
     ),
     endpoint_slice("b/job", "job-1", ("10.244.0.3", 80)),
     node("node-1", "10.0.0.1"),
+    fabric_node("node-1", "here", "10.0.0.1"),
+    fabric_node("node-3", "here", "10.0.0.3"),
     pool("pods", "10.244.0.0/16"),
 )
 
@@ -113,6 +116,8 @@ def started() -> IncrementalPolicy:
         pytest.param(Remove(Tier, "default"), id="built-in-tier-is-back"),
         pytest.param(Put(workload("a/web", "10.244.0.1", node="node-2")), id="pod-moves"),
         pytest.param(Put(node("node-2", "10.0.0.2")), id="node"),
+        pytest.param(Put(fabric_node("node-2", "here", "10.0.0.2")), id="neighbour"),
+        pytest.param(Put(Settings(vxlan_port=8472)), id="vxlan-port"),
         pytest.param(Put(Settings(log_prefix="dropped")), id="settings"),
         pytest.param(Put(Settings(log_rate=Rate(1, Period.DAY), log_burst=9)), id="log-limit"),
         pytest.param(Put(Settings(flow_log_groups=FlowLogGroups())), id="flow-logs"),

@@ -21,6 +21,7 @@ from chita.dataplane.nftables.set_parts import SetParts
 from chita.dataplane.nftables.sets import ElementChange
 from chita.dataplane.nftables.strict import strictness
 from chita.dataplane.nftables.units import Built, Dependency, Subject, Unit, build_unit
+from chita.dataplane.nftables.vxlan import guarding
 from chita.desired.policy import PolicyState
 from chita.model.net import Cidr
 
@@ -50,6 +51,8 @@ class RulesetBuilder:
         self._nat_sets: dict[str, Set] = {}
         self._strict_chains: dict[str, Chain] = {}
         self._strict_sets: dict[str, Set] = {}
+        self._vxlan_chains: dict[str, Chain] = {}
+        self._vxlan_sets: dict[str, Set] = {}
         self._sets: Union[Set] = Union()
         self._maps: Union[VerdictMap] = Union()
         self._chains: Union[Chain] = Union()
@@ -98,15 +101,20 @@ class RulesetBuilder:
             strict = strictness(state.strict)
             self._strict_sets = {item.name: item for item in strict.sets}
             self._strict_chains = {chain.name: chain for chain in strict.chains}
+        if last is None or state.vxlan != last.vxlan:
+            vxlan = guarding(state.vxlan)
+            self._vxlan_sets = {item.name: item for item in vxlan.sets}
+            self._vxlan_chains = {chain.name: chain for chain in vxlan.chains}
         hosts = self._hosts
         sets = (
             self._nat_sets, self._strict_sets, hosts.sets, self._dispatch.sets,
-            self._closure.sets, self._parts.sets,
+            self._closure.sets, self._parts.sets, self._vxlan_sets,
         )  # fmt: skip
         chains = (
             self._base_chains,
             self._nat_chains,
             self._strict_chains,
+            self._vxlan_chains,
             hosts.chains,
             self._closure.chains,
         )

@@ -23,7 +23,7 @@ from chita.dataplane.nftables.objects import (
     Statement,
 )
 from chita.desired.policy import TransitGuard
-from chita.model.net import UDP
+from chita.model.net import UDP, Cidr
 
 BEFORE_FILTER = -10
 """Before the input policy of anybody: an accept there ends only its own chain."""
@@ -44,8 +44,14 @@ def guard_chain(guard: TransitGuard) -> Chain:
             Compare(Field.DPORT, guard.port),
         )
         mesh = tuple(net for net in guard.mesh if net.family == family)
-        tests = [AnonymousLookup(side, mesh, Sense.IS_NOT) for side in sides] if mesh else [None]
+        tests = [_is_outside(side, mesh) for side in sides] if mesh else [None]
         for test in tests:
             statements = sent if test is None else (*sent, test)
             rules.append(Rule((*statements, Counter(), Drop()), "transit from no node"))
     return Chain("input-transit", tuple(rules), Hook(ChainType.FILTER, "input", BEFORE_FILTER))
+
+
+def _is_outside(side: Field, mesh: tuple[Cidr, ...]) -> Statement:
+    if len(mesh) == 1:
+        return Compare(side, mesh[0], Sense.IS_NOT)
+    return AnonymousLookup(side, mesh, Sense.IS_NOT)

@@ -9,7 +9,14 @@ from build import addresses, cidrs
 from chita.dataplane.nftables.objects import CtState
 from chita.dataplane.nftables.ruleset import policy_ruleset
 from chita.dataplane.nftables.trace import Outcome, Packet, Path, Trace, trace
-from chita.desired.policy import EndpointPolicy, PolicyRules, PolicyState, Rule, TransitGuard
+from chita.desired.policy import (
+    EndpointPolicy,
+    PolicyRules,
+    PolicyState,
+    Rule,
+    TransitGuard,
+    VxlanGuard,
+)
 from chita.model.net import ICMPV6, TCP, UDP, Address, Cidr
 from chita.model.policy import Action
 from chita.model.settings import DeniedFlows, HostAction
@@ -220,6 +227,29 @@ def test_only_nodes_have_packets_unwrapped(sent: Packet, expected: Outcome) -> N
 
     assert expected is walk(guarded, wrapped, Path.INPUT).outcome
     assert walk(guarded, other, Path.INPUT).outcome is YES
+
+
+NEIGHBOURS = VxlanGuard(4789, frozenset({FAR_NODE}))
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(packet(FAR_NODE, NODE, "eth0"), YES, id="neighbour"),
+        pytest.param(packet(FAR, NODE, "eth0"), NO, id="from-the-underlay"),
+        pytest.param(packet(FAR6, NODE6, "eth0"), NO, id="from-the-underlay-ipv6"),
+        pytest.param(packet(POD, NODE, "cali1"), NO, id="pod"),
+    ],
+)
+def test_only_neighbours_have_vxlan_unwrapped(sent: Packet, expected: Outcome) -> None:
+    """A node without a VXLAN device asks nobody."""
+    guarded = msgspec.structs.replace(node(), vxlan=NEIGHBOURS)
+    wrapped = msgspec.structs.replace(sent, protocol=UDP, destination_port=4789)
+    other = msgspec.structs.replace(wrapped, destination_port=4791)
+
+    assert expected is walk(guarded, wrapped, Path.INPUT).outcome
+    assert walk(guarded, other, Path.INPUT).outcome is YES
+    assert walk(node(), wrapped, Path.INPUT).outcome is YES
 
 
 KEEP = msgspec.structs.replace(node(), denied_flows=DeniedFlows.KEEP)

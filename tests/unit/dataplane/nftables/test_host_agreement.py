@@ -32,7 +32,7 @@ def host_flows() -> Iterator[Flow]:
             kinds = [echo[1]]
             if {source, destination} <= {own, *beyond}:
                 # Neighbours of a pod are another matter (`test_host`).
-                ports += [(TCP, 22), (TCP, 53), (UDP, 67), (UDP, 4789), (UDP, 51820)]
+                ports += [(TCP, 22), (TCP, 53), (UDP, 67), (UDP, 4789), (UDP, 4790), (UDP, 51820)]
                 kinds.append(135)
             yield from [
                 Flow(source=source, destination=destination, protocol=protocol,
