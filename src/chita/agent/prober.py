@@ -189,7 +189,7 @@ class Prober:
             case Egress.VXLAN:
                 return VXLAN_DEVICE
             case Egress.NETWORK:
-                return ""
+                return target.device
 
     def _tell(self, health: Health) -> None:
         for turn in self.timeline.turn(self.health, health, time.time()):

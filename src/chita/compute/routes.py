@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
-from chita.desired.paths import Path, PathKind
+from chita.desired.paths import Path, PathKind, RungState
 from chita.desired.policy import EndpointPolicy
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
 from chita.desired.tunnels import TRANSIT_OVERHEAD, VXLAN_OVERHEAD, wireguard_device
@@ -138,6 +138,38 @@ def device_routes(
     }
 
 
+def bare_routes(
+    cluster: ClusterState, local: str, paths: Mapping[str, Path]
+) -> dict[str, dict[Cidr, Route]]:
+    """Return plain routes to the mesh addresses of neighbours, by our device that leads there.
+
+    A mesh address is one node's alone: a stranger at a neighbour's private address answers for
+    that, and drops what is for another.
+    """
+    here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
+    found: dict[str, dict[Cidr, Route]] = defaultdict(dict)
+    if here is None or node is None:
+        return found
+    for name, path in paths.items():
+        there = cluster.nodes.get(name)
+        if there is None or not _is_routed(path):
+            continue
+        for dst in alone(there.mesh_addresses):
+            neighbour = _neighbour(here, cluster.fabric_nodes.get(name), dst.family)
+            if neighbour is not None:
+                gateway, device = neighbour
+                source = node.mesh(dst.family)
+                found[device][dst] = Via(dst=dst, gateway=gateway, device=device, source=source)
+    return found
+
+
+def _is_routed(path: Path) -> bool:
+    """Whether plain routes are a rung that nothing forbids."""
+    return any(
+        rung.kind is PathKind.ROUTED and rung.state is not RungState.REFUSED for rung in path.rungs
+    )
+
+
 def _are_neighbours(here: FabricNode, there: FabricNode) -> bool:
     """Whether the two stand in one subnet, of whichever family."""
     return any(
@@ -220,15 +252,24 @@ def _routed(
     cluster: ClusterState, here: FabricNode, path: Path, family: Family, source: Address | None
 ) -> Callable[[Cidr], Route] | None:
     """Return plain routes, or None where the two share no subnet of *family*."""
-    there = cluster.fabric_nodes.get(path.node)
+    found = _neighbour(here, cluster.fabric_nodes.get(path.node), family)
+    if found is None:
+        return None
+    gateway, device = found
     mtu_bytes = _below(path.mtu_bytes, here.wire_mtu_bytes)
+    return lambda dst: Via(
+        dst=dst, gateway=gateway, device=device, source=source, mtu_bytes=mtu_bytes
+    )
+
+
+def _neighbour(
+    here: FabricNode, there: FabricNode | None, family: Family
+) -> tuple[Address, str] | None:
+    """Return *there*'s address of *family* in a subnet of ours, and our device in that."""
     for ours in here.interfaces:
         for theirs in there.interfaces if there else ():
             if theirs.address.family == family and theirs.address in ours.subnet:
-                gateway, device = theirs.address, ours.device
-                return lambda dst: Via(
-                    dst=dst, gateway=gateway, device=device, source=source, mtu_bytes=mtu_bytes
-                )
+                return theirs.address, ours.device
     return None
 
 

@@ -8,6 +8,7 @@ from chita.compute.nexthops import Hops
 from chita.compute.routes import (
     VXLAN_DEVICE,
     Networks,
+    bare_routes,
     device_routes,
     forwarded_routes,
 )
@@ -15,6 +16,7 @@ from chita.desired.paths import Path
 from chita.desired.routes import RoutingTable
 from chita.desired.tunnels import Transit, Vxlan, Wireguard, wireguard_device
 from chita.model.cluster import ClusterState
+from chita.model.node import MAX_BARE_DEVICES
 
 FORWARDED_TABLE = 24483
 PROBE_TABLES = {
@@ -22,6 +24,7 @@ PROBE_TABLES = {
     wireguard_device(0): 24485,
     wireguard_device(1): 24486,
 }
+BARE_TABLES = range(24487, 24487 + MAX_BARE_DEVICES)
 """Numbers after that of the table for all packets (`chita.dataplane.netlink.rules.OURS`)."""
 
 
@@ -51,4 +54,9 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
         tables[PROBE_TABLES[device]] = RoutingTable(
             routes=device_routes(cluster, local, device, names), bound=(device,)
         )
+    here = cluster.fabric_nodes.get(local)
+    bare = bare_routes(cluster, local, paths)
+    for number, device in zip(BARE_TABLES, here.bare_devices if here else (), strict=False):
+        if device in bare:
+            tables[number] = RoutingTable(routes=bare[device], bound=(device,))
     return tables

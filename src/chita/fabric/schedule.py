@@ -17,6 +17,7 @@ from chita.desired.paths import Path, PathKind, Rung, RungState
 from chita.desired.tunnels import TRANSIT_OVERHEAD
 from chita.fabric.gateways import is_gateway, rank
 from chita.fabric.health import Direct, Local, Transit, Way
+from chita.fabric.neighbours import shared_subnet
 from chita.fabric.sizes import bare_sizes, transit_sizes, vxlan_sizes, wireguard_sizes
 from chita.fabric.timing import DEFAULT, Timing
 from chita.model.cluster import ClusterState
@@ -65,6 +66,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     via: Address | None = None
     """The relay's mesh address, for a Transit."""
     egress: Egress
+    device: str = ""
+    """Ours, over which a mesh address is probed bare; empty: a private address is."""
     epoch: int = 0
     """Of the tunnel's keys, for WireGuard."""
     use: Use
@@ -144,7 +147,8 @@ def _to_node(
             continue
         epoch = way.epoch if isinstance(way, Direct) else path.epoch
         egress = _egress(rung.kind)
-        end = rung.outer if egress is Egress.NETWORK else mesh
+        device = _bare_device(cluster, here.name, there, mesh) if egress is Egress.NETWORK else ""
+        end = rung.outer if egress is Egress.NETWORK and not device else mesh
         if end is None:
             continue
         is_used = path.kind is rung.kind and epoch == path.epoch
@@ -153,12 +157,25 @@ def _to_node(
             location=there.location,
             ends=(end,),
             egress=egress,
+            device=device,
             epoch=epoch,
             use=Use.USED if is_used else Use.STANDBY,
             every_s=timing.used_s if is_used else timing.standby_s,
             size_every_s=timing.size_used_s if is_used else timing.size_standby_s,
             mtu_bytes=rung.mtu_bytes,
         )
+
+
+def _bare_device(cluster: ClusterState, local: str, there: FabricNode, mesh: Address | None) -> str:
+    """Return our device over which the mesh address *mesh* of *there* is probed bare.
+
+    Empty: they share no subnet of its family; its private address is asked, which others may have.
+    """
+    here = cluster.fabric_nodes.get(local)
+    if here is None or mesh is None:
+        return ""
+    shared = shared_subnet(here, there, mesh.family)
+    return shared[0] if shared is not None and shared[0] in here.bare_devices else ""
 
 
 def sizes(target: Target) -> tuple[int, ...]:
@@ -232,6 +249,7 @@ def _transits(
                 ends=ends,
                 via=via,
                 egress=hop.egress,
+                device=hop.device,
                 epoch=hop.epoch,
                 use=Use.URGENT if used else Use.STANDBY,
                 every_s=timing.transit_s if used else idle_s,

@@ -94,6 +94,10 @@ class TunnelEnd(msgspec.Struct, frozen=True, kw_only=True):
     """Fingerprint of its pre-shared key; empty: it has none."""
 
 
+MAX_BARE_DEVICES = 3
+"""So many devices of a node have a routing table for probes that go out bare."""
+
+
 class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     """What a node tells the others of its tunnels; only the node itself writes it."""
 
@@ -130,3 +134,8 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Its name."""
         return self.name
+
+    @property
+    def bare_devices(self) -> tuple[str, ...]:
+        """Its own first devices out of the node by name, over which mesh addresses are probed."""
+        return tuple(sorted({it.device for it in self.interfaces} - {""}))[:MAX_BARE_DEVICES]

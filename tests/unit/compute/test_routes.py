@@ -16,7 +16,7 @@ from chita.compute.routes import (
     node_networks,
     node_routes,
 )
-from chita.compute.tables import FORWARDED_TABLE, PROBE_TABLES
+from chita.compute.tables import BARE_TABLES, FORWARDED_TABLE, PROBE_TABLES
 from chita.compute.tunnels import node_vxlan, node_wireguards
 from chita.desired.nexthops import HopGroup, TransitHop
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
@@ -152,6 +152,23 @@ def test_a_bound_socket_reaches_a_node_whichever_way_is_in_force() -> None:
     dst = Cidr.parse("100.64.0.3/32")
     expected = OnDevice(dst=dst, device=wireguard_device(0), source=SOURCE[4])
     assert expected == tunnel.routes[dst]
+
+
+def test_a_socket_bound_to_the_way_out_reaches_neighbours_bare() -> None:
+    """Whichever way is in force, and only those that plain routes may lead to."""
+    cluster = hybrid(GATEWAY, BEHIND, FAR, encap=Encap.CROSS_SUBNET)
+    state = desired_node_state(cluster, "a1", paths(cluster, "a1"))
+    table = state.tables[BARE_TABLES[0]]
+
+    assert ("eth0",) == table.bound
+    dst = Cidr.parse("100.64.0.2/32")
+    gateway = Address.parse("10.0.0.12")
+    expected = Via(dst=dst, gateway=gateway, device="eth0", source=SOURCE[4])
+    assert {dst: expected} == table.routes
+
+    encapsulated = hybrid(GATEWAY, BEHIND, FAR, encap=Encap.ALWAYS)
+    state = desired_node_state(encapsulated, "a1", paths(encapsulated, "a1"))
+    assert BARE_TABLES[0] not in state.tables
 
 
 @pytest.mark.parametrize(

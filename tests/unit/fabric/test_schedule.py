@@ -70,8 +70,8 @@ def test_a_way_that_is_down_is_probed_on() -> None:
     assert before.keys() == found.keys()
 
 
-def test_a_neighbour_of_the_subnet_is_asked_at_its_own_address() -> None:
-    """Its mesh address goes where the routes lead, and these may have left that network."""
+def test_a_neighbour_of_the_subnet_is_asked_bare_at_its_mesh_address() -> None:
+    """Its private address may be a stranger's too, and says nothing of what else passes there."""
     cluster = hybrid(
         fabric_node("a1", "here", "10.0.0.1"),
         fabric_node("a2", "here", "10.0.0.2"),
@@ -80,7 +80,19 @@ def test_a_neighbour_of_the_subnet_is_asked_at_its_own_address() -> None:
     target = probed(cluster, "a1")[Local("a2")]
 
     assert Egress.NETWORK is target.egress
-    assert (Address.parse("10.0.0.2"),) == target.ends
+    assert ("eth0", (Address.parse("100.64.0.2"),)) == (target.device, target.ends)
+
+
+def test_a_neighbour_behind_routers_is_asked_at_its_own_address() -> None:
+    """Its mesh address would go where the routes lead, and these may have left that network."""
+    cluster = hybrid(
+        fabric_node("a1", "here", "10.0.0.1"),
+        fabric_node("a2", "here", "10.0.9.2"),
+        encap=Encap.NEVER,
+    )
+    target = probed(cluster, "a1")[Local("a2")]
+
+    assert ("", (Address.parse("10.0.9.2"),)) == (target.device, target.ends)
 
 
 def large(nodes: int, gateways: int = 2, locations: int = 4) -> ClusterState:
