@@ -9,20 +9,16 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import msgspec
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from chita.agent.prober import TICK_S, Plan, Prober
 from chita.agent.ways import Ways
 from chita.compute.node import desired_node_state
-from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd
+from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.probes.sockets import EchoSockets
 from chita.dataplane.tunnels.wireguard import Secrets
@@ -30,10 +26,9 @@ from chita.desired.node_state import NodeState
 from chita.fabric.health import Health, Way, WayHealth
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
-from chita.model.net import Address
-from chita.model.node import FabricNode
-from hybrid import fabric_node, hybrid
-from network_namespace import fresh_namespaces, run_inside
+from hybrid import hybrid
+from internet import joined, key_pair, records
+from network_namespace import run_inside
 
 PLACES = {"a": "here", "b1": "there", "b2": "there", "r1": "third", "r2": "third"}
 PATIENCE_S = 20.0
@@ -107,40 +102,14 @@ class Probed:
 @contextmanager
 def internet(directory: Path) -> Iterator[dict[str, Probed]]:
     """Yield the nodes by name, all in step with each other's records."""
-    names = list(PLACES)
-    keys = {name: _key_pair() for name in names}
-    with fresh_namespaces(len(names) + 1) as (wan, *spaces), ExitStack() as stack:
-        run_inside(wan, "ip", "link", "add", "br0", "up", "type", "bridge")
-        links = Links(stack.enter_context(NetlinkSocket(namespace=wan)))
+    keys = {name: key_pair() for name in PLACES}
+    with joined(list(PLACES)) as spaces, ExitStack() as stack:
         nodes: dict[str, Probed] = {}
-        for number, (name, space) in enumerate(zip(names, spaces, strict=True), 1):
-            links.add_veth(
-                VethEnd(name=f"p-{name}", mac=f"02:00:00:00:01:0{number}"),
-                VethEnd(name="eth0", mac=f"02:00:00:00:02:0{number}", namespace=space),
-                mtu_bytes=1500,
-            )
-            run_inside(wan, "ip", "link", "set", f"p-{name}", "master", "br0", "up")
+        for name, space in spaces.items():
             (directory / name).mkdir()
-            node = nodes[name] = Probed(name, space, directory / name, keys[name][0])
-            stack.callback(node.close)
-            index = node.links.index("eth0")
-            node.links.set_up(index)
-            address = InterfaceAddress(Address.parse(f"192.0.2.{number}"), 24)
-            node.links.put_address(index, address)
-        cluster = hybrid(*(_record(name, keys[name][1]) for name in names))
-        for name in reversed(names):
+            nodes[name] = Probed(name, space, directory / name, keys[name][0])
+            stack.callback(nodes[name].close)
+        cluster = hybrid(*records(PLACES, {name: public for name, (_, public) in keys.items()}))
+        for name in reversed(PLACES):
             nodes[name].apply(cluster)
         yield nodes
-
-
-def _record(name: str, key: str) -> FabricNode:
-    number = list(PLACES).index(name) + 1
-    public = f"192.0.2.{number}" if name.startswith("r") else ""
-    node = fabric_node(name, PLACES[name], f"192.0.2.{number}", public=public)
-    return msgspec.structs.replace(node, wireguard_key=key, vtep_mac=f"66:00:00:00:00:0{number}")
-
-
-def _key_pair() -> tuple[str, str]:
-    key = X25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    return base64.b64encode(key.private_bytes_raw()).decode(), base64.b64encode(public).decode()

@@ -9,22 +9,20 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from chita.agent.ways import Ways
 from chita.compute.node import desired_node_state
-from chita.dataplane.netlink.links import InterfaceAddress, Links, VethEnd
+from chita.dataplane.netlink.links import InterfaceAddress, Links
 from chita.dataplane.netlink.namespace import inside
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.tunnels.wireguard import Secrets
@@ -34,8 +32,8 @@ from chita.fabric.health import UNPROBED, Direct, Health, Transit, Verdict, Way,
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
-from chita.model.node import FabricNode
 from hybrid import fabric_node, hybrid
+from internet import joined, key_pair, records
 from network_namespace import fresh_namespaces, needs_root, ping, run_inside
 
 pytestmark = [
@@ -45,7 +43,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("wireguard-go") is None, reason="needs wireguard-go"),
 ]
 
-NAMES = ["a", "b", "r1", "r2"]
+PLACES = {"a": "here", "b": "there", "r1": "third", "r2": "third"}
+NAMES = list(PLACES)
 PODS = {
     "a": {4: "10.244.0.5", 6: "fd00:10:244::5"},
     "b": {4: "10.244.1.5", 6: "fd00:10:244::45"},
@@ -121,51 +120,23 @@ class Machine:
         self.socket.close()
 
 
-def key_pair() -> tuple[str, str]:
-    key = X25519PrivateKey.generate()
-    public = key.public_key().public_bytes_raw()
-    return base64.b64encode(key.private_bytes_raw()).decode(), base64.b64encode(public).decode()
-
-
-def records(keys: Mapping[str, str]) -> list[FabricNode]:
-    places = {"a": "here", "b": "there", "r1": "third", "r2": "third"}
-    nodes = []
-    for number, name in enumerate(NAMES, 1):
-        public = f"192.0.2.{number}" if name.startswith("r") else ""
-        node = fabric_node(name, places[name], f"192.0.2.{number}", public=public)
-        mac = f"66:00:00:00:00:0{number}"
-        nodes.append(msgspec.structs.replace(node, wireguard_key=keys[name], vtep_mac=mac))
-    return nodes
-
-
 @contextmanager
 def internet(tmp_path: Path) -> Iterator[tuple[dict[str, Machine], ClusterState]]:
     """Yield the four nodes on one bridge, their ways not made yet, and the cluster."""
-    keys = {name: key_pair() for name in NAMES}
-    with fresh_namespaces(len(NAMES) + 1) as (wan, *spaces), ExitStack() as stack:
-        run_inside(wan, "ip", "link", "add", "br0", "up", "type", "bridge")
-        links = Links(stack.enter_context(NetlinkSocket(namespace=wan)))
+    keys = {name: key_pair() for name in PLACES}
+    with joined(NAMES) as spaces, ExitStack() as stack:
         machines: dict[str, Machine] = {}
-        for number, (name, space) in enumerate(zip(NAMES, spaces, strict=True), 1):
-            links.add_veth(
-                VethEnd(name=f"p{number}", mac=f"02:00:00:00:01:0{number}"),
-                VethEnd(name="eth0", mac=f"02:00:00:00:02:0{number}", namespace=space),
-                mtu_bytes=1500,
-            )
-            run_inside(wan, "ip", "link", "set", f"p{number}", "master", "br0", "up")
+        for name, space in spaces.items():
             directory = tmp_path / name
             directory.mkdir()
             machine = Machine(name, space, directory, keys[name][0])
             stack.callback(machine.close)
             own = Links(machine.socket)
-            own.set_up(own.index("eth0"))
-            address = InterfaceAddress(Address.parse(f"192.0.2.{number}"), 24)
-            own.put_address(own.index("eth0"), address)
             for pod in PODS.get(name, {}).values():
                 held = Address.parse(pod)
                 own.put_address(own.index("lo"), InterfaceAddress(held, held.bits))
             machines[name] = machine
-        nodes = records({name: public for name, (_, public) in keys.items()})
+        nodes = records(PLACES, {name: public for name, (_, public) in keys.items()})
         yield machines, hybrid(*nodes, blocks=BLOCKS)
 
 
