@@ -15,7 +15,6 @@ from typing import TypeVar
 import msgspec
 
 from chita.agent.reconcile import Part
-from chita.compute.nexthops import TRANSIT_DEVICE
 from chita.compute.routes import VXLAN_DEVICE
 from chita.compute.tunnels import TRANSIT_VNI
 from chita.dataplane.netlink.links import Links
@@ -31,7 +30,7 @@ from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan
 from chita.dataplane.tunnels.wireguard import DeviceState, Secrets, WireguardTunnel
 from chita.desired.node_state import NodeState
 from chita.desired.routes import OnDevice, Route
-from chita.desired.tunnels import Wireguard
+from chita.desired.tunnels import TRANSIT_DEVICE, Wireguard
 from chita.errors import KernelError
 from chita.model.net import Cidr
 

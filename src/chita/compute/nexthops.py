@@ -14,16 +14,13 @@ import msgspec
 
 from chita.desired.nexthops import FIRST_NEXTHOP, NEXTHOPS, HopGroup, Nexthop, TransitHop
 from chita.desired.paths import Path, PathKind
+from chita.desired.tunnels import TRANSIT_DEVICE
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Family
 from chita.model.node import Node
 from chita.model.remembered import Remembered
 
-TRANSIT_DEVICE = "chita-transit"
-
-TUNNELLED = frozenset(
-    {PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED, PathKind.TCP}
-)
+TUNNELLED = frozenset({PathKind.PRIVATE, PathKind.WIREGUARD, PathKind.PUNCHED, PathKind.TCP})
 """Kinds that go through our tunnel with that very node."""
 
 IN_LOCATION = frozenset({PathKind.ROUTED, PathKind.VXLAN})

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from chita.compute.nexthops import TRANSIT_DEVICE
 from chita.compute.routes import VXLAN_DEVICE, node_networks
 from chita.desired.policy import StrictGuard
-from chita.desired.tunnels import wireguard_device
+from chita.desired.tunnels import TRANSIT_DEVICE, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.ippool import Encap
 from chita.model.net import Cidr, collapse

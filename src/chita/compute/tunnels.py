@@ -6,10 +6,18 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from chita.compute.nexthops import IN_LOCATION, TRANSIT_DEVICE, TUNNELLED
+from chita.compute.nexthops import IN_LOCATION, TUNNELLED
 from chita.compute.routes import VXLAN_DEVICE, Networks, vxlan_overhead
 from chita.desired.paths import Path, PathKind, Rung, RungState
-from chita.desired.tunnels import Transit, Vtep, Vxlan, Wireguard, WireguardPeer, wireguard_device
+from chita.desired.tunnels import (
+    TRANSIT_DEVICE,
+    Transit,
+    Vtep,
+    Vxlan,
+    Wireguard,
+    WireguardPeer,
+    wireguard_device,
+)
 from chita.model.cluster import ClusterState
 from chita.model.epochs import in_epoch
 from chita.model.net import Cidr

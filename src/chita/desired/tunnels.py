@@ -37,6 +37,10 @@ class Vxlan(msgspec.Struct, frozen=True, kw_only=True):
     """By node name."""
 
 
+TRANSIT_DEVICE = "chita-transit"
+"""The name of a node's transit device."""
+
+
 class Transit(msgspec.Struct, frozen=True, kw_only=True):
     """Our end of the overlay for relayed packets: IP in VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chita.compute.nexthops import TRANSIT_DEVICE, node_hops
+from chita.compute.nexthops import node_hops
 from chita.compute.node import desired_node_state
 from chita.compute.policy import policy_state
 from chita.compute.routes import (
@@ -20,7 +20,7 @@ from chita.compute.tables import BARE_TABLES, FORWARDED_TABLE, PROBE_TABLES
 from chita.compute.tunnels import node_vxlan, node_wireguards
 from chita.desired.nexthops import HopGroup, TransitHop
 from chita.desired.routes import Blackhole, ByNexthop, NextHop, OnDevice, Route, Via
-from chita.desired.tunnels import wireguard_device
+from chita.desired.tunnels import TRANSIT_DEVICE, wireguard_device
 from chita.fabric.health import Direct, Health, Local, Verdict, WayHealth
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState

@@ -53,6 +53,7 @@ from chita.dataplane.nftables.overlay import Overlay
 from chita.dataplane.nftables.policy import ALLOWED_EARLY, EndpointClass, Mode
 from chita.dataplane.nftables.stages import StageClass
 from chita.desired.policy import HostEndpointPolicy, HostState
+from chita.desired.tunnels import TRANSIT_DEVICE
 from chita.model.policy import Direction
 
 OTHERS = "*"
@@ -61,9 +62,6 @@ ASK_TRANSLATED = 0x02000000
 """The bit of a packet's mark that has host-translated-out ask policy, and not the output hook: the
 interface it leaves by may be another than the one it was first sent to."""
 TRANSLATED = "host-translated-out"
-
-TRANSIT_DEVICE = "chita-transit"
-"""What other nodes have us relay comes in by it (`chita.compute.nexthops`)."""
 
 _IN, _OUT = Direction.INGRESS, Direction.EGRESS
 
