@@ -135,11 +135,11 @@ def node_with_neighbours(directory: Path) -> Iterator[AgentProcess]:
         for path, obj in _objects():
             as_admin(space, server, "POST", path, obj)
         agent = AgentProcess(space, server, directory)
-        stack.callback(_end, agent)
+        stack.callback(end_agent, agent)
         yield agent
 
 
-def _end(agent: AgentProcess) -> None:
+def end_agent(agent: AgentProcess) -> None:
     if agent.process is not None and agent.process.poll() is None:
         agent.end(signal.SIGKILL)
     # wireguard-go outlives its agent on purpose.

@@ -54,7 +54,7 @@ async def api_config(settings: AgentSettings) -> ApiConfig:
             raise InputError(f"{why_not}: pass --token to join")
         joining = ApiConfig(server=settings.server, ca_pem=ca_pem, token=settings.join_token)
         async with ApiClient(joining) as client:
-            write_private(file, (await admission(client, settings.node)).encode())
+            write_private(file, (await admission(client, settings.node, settings.host)).encode())
     certificate, key = parted(file.read_text(encoding="ascii"))
     return ApiConfig(
         server=settings.server,
@@ -69,7 +69,7 @@ def credentials_file(settings: AgentSettings) -> Path:
     return settings.state_dir / "node.pem"
 
 
-async def admission(client: ApiClient, node: str) -> str:
+async def admission(client: ApiClient, node: str, host: str = "") -> str:
     """Return a certificate for *node* and the new key that it is for, PEM after PEM.
 
     Raises:
@@ -77,7 +77,8 @@ async def admission(client: ApiClient, node: str) -> str:
     """
     key = ec.generate_private_key(ec.SECP256R1())
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    answer = await client.post(JOIN_PATH, {"node": node, "csr": signing_request(node, key)})
+    asked = {"node": node, "csr": signing_request(node, key)}
+    answer = await client.post(JOIN_PATH, asked | ({"host": host} if host else {}))
     return f"{str(answer['certificate']).strip()}\n{key_pem.decode()}"
 
 

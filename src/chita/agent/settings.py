@@ -17,6 +17,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     join_token: str = ""
     """Used once, when the state directory has no client certificate yet."""
+    host: str = ""
+    """As what it joins: `chita.model.node.EXTERNAL` for a host that runs no pods; empty: a node."""
     kubeconfig: Path | None = None
     preshared_key_file: Path | None = None
     """Holds the key that all nodes have besides their own (``wg genpsk``); None: there is none.

@@ -24,7 +24,7 @@ from chita.convert.kubernetes import node as parsed_node
 from chita.errors import ChitaError, ConflictError, ConvertError, NotFoundError, ParseError
 from chita.mirror.block_store import ListedObjects
 from chita.model.net import Address, Cidr
-from chita.model.node import FabricNode, Node
+from chita.model.node import EXTERNAL, HOST_LABEL, FabricNode, Node
 from chita.model.selector import matches, parse_selector
 from chita.telemetry.log import logger
 
@@ -52,6 +52,9 @@ def wanted(
 ) -> dict[str, Object]:
     """Return the HostEndpoints there should be, by name.
 
+    A host that runs no pods has one in any case: it is what policies can select of it. Where the
+    configuration makes them for all nodes, it says what that host gets too.
+
     Args:
         configuration: the KubeControllersConfiguration ``default``, None while there is none.
         nodes: all nodes.
@@ -59,12 +62,13 @@ def wanted(
     """
     controllers = ((configuration or {}).get("spec") or {}).get("controllers") or {}
     asked = (controllers.get("node") or {}).get("hostEndpoint") or {}
-    if asked.get("autoCreate") != "Enabled":
-        return {}
+    is_enabled = asked.get("autoCreate") == "Enabled"
     told = {record.name: record for record in records}
     found: dict[str, Object] = {}
     for node in nodes:
-        for obj in _of_node(asked, node, told.get(node.name)):
+        if not is_enabled and node.labels.get(HOST_LABEL) != EXTERNAL:
+            continue
+        for obj in _of_node(asked if is_enabled else {}, node, told.get(node.name)):
             found[obj["metadata"]["name"]] = obj
     return found
 

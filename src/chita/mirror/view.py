@@ -15,10 +15,11 @@ import msgspec
 
 from chita.api.kinds import CORE, RESOURCES, Resource
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Part, Resumed
+from chita.convert.calico import DEFAULT_ALLOW, default_allow
 from chita.convert.entities import SETTINGS_KINDS, Key, conversion, group_kind
 from chita.convert.fabric import settings
 from chita.model.cluster import Change, Entity, Put, Remove
-from chita.model.endpoint import WorkloadEndpoint
+from chita.model.endpoint import Profile, WorkloadEndpoint
 from chita.model.problem import Problem
 from chita.model.settings import Settings
 
@@ -157,6 +158,8 @@ class ClusterView:
             self.interrupted.pop(_interruption(resource), None)
             for path in self._known[resource].keys() - self._listing.pop(resource):
                 found += self._remove(resource, path)
+            if resource.kind == "Profile":
+                found.append(Put(default_allow()))
         return found
 
     def _pass(self, resource: Resource, obj: Object) -> None:
@@ -248,6 +251,8 @@ class ClusterView:
                 # The interface is there until the runtime calls DEL, so its policy stays.
                 if key in self._attached:
                     return Put(self._attached[key])
+            case Remove(type_, key) if type_ is Profile and key == DEFAULT_ALLOW:
+                return Put(default_allow())  # it always exists
         return change
 
     def _as_here(self, endpoint: WorkloadEndpoint) -> WorkloadEndpoint:

@@ -14,6 +14,11 @@ NODE_PREFIX = "system:node:"
 authorizer): organization and common name of its client certificate."""
 
 
+HOST_LABEL = "chita.dev/host"
+EXTERNAL = "external"
+"""Label and value of a host that runs no pods: it joined by itself, without Kubernetes."""
+
+
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A member of the cluster: a Kubernetes node, VM or bare-metal host."""
 

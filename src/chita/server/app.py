@@ -11,7 +11,7 @@ from aiohttp import web
 
 from chita.errors import ApiError, ChitaError, ExhaustedError, InputError
 from chita.server import discovery, status
-from chita.server.join import JoinRequest
+from chita.server.join import HostKind, JoinRequest
 from chita.server.users import User, user_of
 from chita.telemetry.log import logger
 
@@ -101,6 +101,8 @@ class App:
         # A node that is a member renews its own certificate without a token.
         if not has_token and (user is None or not asked.node or user.node != asked.node):
             raise status.unauthorized()
+        if not has_token and asked.host is not HostKind.NODE:
+            raise status.bad_request("join: a member does not change what it is; send a join token")
         answer = await self._joining.join(asked)
         log.info("node joined", node=answer.node, mesh_ipv4=answer.mesh_ipv4)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")

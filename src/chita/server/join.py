@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import secrets
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from chita.errors import ConflictError, ExhaustedError, InputError
 from chita.model.kinds import known_kind
 from chita.model.names import dns_subdomain_problem
-from chita.model.node import NODE_PREFIX, NODES
+from chita.model.node import EXTERNAL, HOST_LABEL, NODE_PREFIX, NODES
 from chita.server import status
 from chita.server.authorization import MESH_ANNOTATIONS
 from chita.server.registry import Options
@@ -41,11 +42,21 @@ MIN_TOKEN = 16  # characters
 NEVER = "never"
 
 
+class HostKind(StrEnum):
+    """What joins."""
+
+    NODE = ""
+    """A node that runs pods."""
+    EXTERNAL = EXTERNAL
+    """A host that runs none: policy applies to it by its label."""
+
+
 class JoinRequest(msgspec.Struct, frozen=True):
     """What a node sends: its name, and a PEM certificate signing request for its own key."""
 
     node: str
     csr: str
+    host: HostKind = HostKind.NODE
 
 
 class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +138,8 @@ class Joining:
         async with self._one_at_a_time:
             number = await self._number(name)
             ipv4, ipv6 = str(MESH_IPV4[number]), str(MESH_IPV6[number])
-            await self._keep_node(name, dict(zip(MESH_ANNOTATIONS, (ipv4, ipv6), strict=True)))
+            annotations = dict(zip(MESH_ANNOTATIONS, (ipv4, ipv6), strict=True))
+            await self._keep_node(name, annotations, _labels(asked.host))
         return JoinAnswer(
             node=name,
             certificate=certificate.decode(),
@@ -158,19 +170,23 @@ class Joining:
             return number
         raise ExhaustedError(f"join {name}: all {MAX_NODES} mesh addresses are given out")
 
-    async def _keep_node(self, name: str, annotations: dict[str, str]) -> None:
+    async def _keep_node(
+        self, name: str, annotations: dict[str, str], labels: dict[str, str]
+    ) -> None:
         kind = known_kind("v1", "Node")
 
         def annotated(node: Object) -> Object:
             metadata = node["metadata"]
             metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations}
+            if labels:
+                metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
             metadata.pop("resourceVersion", None)  # a lost race is run again
             return node
 
         value: dict[str, Any] = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
-            "metadata": {"name": name, "annotations": annotations},
+            "metadata": {"name": name, "annotations": annotations, "labels": labels},
             "spec": {},
         }
         try:
@@ -179,6 +195,15 @@ class Joining:
             if error.reason != "AlreadyExists":
                 raise
             await self._registry.change(kind, "", name, annotated, Options(manager="chita-join"))
+
+
+def _labels(host: HostKind) -> dict[str, str]:
+    """Return what a node is labelled by what it joined as; once external, it stays so."""
+    match host:
+        case HostKind.NODE:
+            return {}
+        case HostKind.EXTERNAL:
+            return {HOST_LABEL: EXTERNAL}
 
 
 def _hash(token: str) -> str:

@@ -19,7 +19,7 @@ from chita.controller.host_endpoints import (
     wanted,
 )
 from chita.errors import ConflictError
-from chita.model.node import FabricNode, HostInterface, Node
+from chita.model.node import EXTERNAL, HOST_LABEL, FabricNode, HostInterface, Node
 from chita.model.validate.objects import validate
 
 INTERNAL, MESH, SECOND = "10.0.0.1", "100.64.0.1", "192.0.2.5"
@@ -45,6 +45,33 @@ TEMPLATE = {
     "nodeSelector": "role == 'edge'",
     "labels": {"side": "out"},
 }
+
+
+HOST = msgspec.structs.replace(NODE, labels={HOST_LABEL: EXTERNAL, "role": "db"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param(None, ["n1-auto-hep"], id="no-configuration"),
+        pytest.param({}, ["n1-auto-hep"], id="not-enabled"),
+        pytest.param({"createDefaultHostEndpoint": "Disabled"}, ["n1-auto-hep"], id="has-no-say"),
+        pytest.param({"autoCreate": "Enabled"}, ["n1-auto-hep"], id="enabled"),
+        pytest.param(
+            {"autoCreate": "Enabled", "createDefaultHostEndpoint": "Disabled"}, [], id="has-a-say"
+        ),
+    ],
+)
+def test_a_host_without_pods_has_its_own(asked: dict[str, Any] | None, expected: list[str]) -> None:
+    """Policies select it by the labels of its Node."""
+    chosen = None if asked is None else configuration(**asked)
+    found = wanted(chosen, [HOST], [RECORD])
+
+    assert expected == list(found)
+    for obj in found.values():
+        assert {**HOST.labels, CREATED_BY: CREATOR} == obj["metadata"]["labels"]
+        assert "*" == obj["spec"]["interfaceName"]
+    assert [] == list(wanted(None, [NODE], [RECORD]))
 
 
 def configuration(**endpoint: Any) -> dict[str, Any]:

@@ -85,8 +85,9 @@ def join(  # noqa: PLR0913, PLR0917 - one parameter an option
     r"""Make this host a member of the cluster whose server is at URL SERVER.
 
     Without Kubernetes: a virtual machine or bare metal gets an address on the mesh, reaches pods
-    and is reached by them, and policy applies to it (a HostEndpoint). Afterwards `chita agent`
-    needs no options. Joining again changes nothing.
+    and is reached by them. Its Node has the label chita.dev/host=external, and so has the
+    HostEndpoint that it gets, by which policies select it. Afterwards `chita agent` needs no
+    options. Joining again changes nothing.
 
     \b
     Example:
@@ -97,6 +98,7 @@ def join(  # noqa: PLR0913, PLR0917 - one parameter an option
     from chita.agent.identity import api_config, preshared_key
     from chita.agent.membership import Membership, remember, verified_authority
     from chita.agent.settings import AgentSettings
+    from chita.model.node import EXTERNAL
 
     name = name or socket.gethostname().lower()
     server = server.rstrip("/")
@@ -109,6 +111,7 @@ def join(  # noqa: PLR0913, PLR0917 - one parameter an option
         server=server,
         ca_file=remember(state_dir, membership, authority_pem),
         join_token=token,
+        host=EXTERNAL,
         state_dir=state_dir,
     )
     asyncio.run(api_config(settings))
