@@ -142,7 +142,7 @@ DENIED = State(
     enforced(
         endpoints=endpoint(WEB, default(KEY + "deny"), default(KEY + "deny"))
         | endpoint(DB, default(KEY + "deny"), default(KEY + "deny")),
-        policies={KEY + "deny": PolicyRules()},
+        policies={KEY + "deny": PolicyRules(tier="default")},
         profiles={"kns.shop": ALL},
         cluster_networks=MESH,
     ),
@@ -170,6 +170,7 @@ SELECTED = State(
         endpoints=endpoint(WEB, default(KEY + "web")),
         policies={
             KEY + "web": PolicyRules(
+                tier="default",
                 ingress=(
                     Rule(
                         action=ALLOW,
@@ -185,7 +186,7 @@ SELECTED = State(
                         action=ALLOW,
                         source=Match(sets=(selected("app == 'job' || kind == 'office'"),)),
                     ),
-                )
+                ),
             )
         },
         profiles={"kns.shop": ALL},
@@ -225,9 +226,11 @@ TIERED = State(
             ),
         ),
         policies={
-            "GlobalNetworkPolicy//guard": PolicyRules(ingress=(Rule(action=DENY, protocol=TCP),)),
-            KEY + "preview": PolicyRules(),
-            KEY + "lost": PolicyRules(ingress=(Rule(action=ALLOW),)),
+            "GlobalNetworkPolicy//guard": PolicyRules(
+                tier="security", ingress=(Rule(action=DENY, protocol=TCP),)
+            ),
+            KEY + "preview": PolicyRules(tier="default"),
+            KEY + "lost": PolicyRules(tier="nowhere", ingress=(Rule(action=ALLOW),)),
         },
         profiles={"kns.shop": ALL},
         cluster_networks=MESH,
@@ -255,6 +258,7 @@ SERVICES = State(
         endpoints=endpoint(WEB, default(KEY + "web"), default(KEY + "web")),
         policies={
             KEY + "web": PolicyRules(
+                tier="default",
                 ingress=(Rule(action=ALLOW, source=Match(sets=("svc-ip:shop/job",))),),
                 egress=(
                     Rule(action=ALLOW, destination=Match(port_sets=("svc:shop/job",))),
