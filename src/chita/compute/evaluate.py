@@ -165,7 +165,9 @@ class Evaluator:
             return DirectionVerdict(verdict_of(decision), decision)
         host = None
         if self._host_policy.has_endpoints(node):
-            host = self._host_policy.local(direction, node, _ends(direction, flow), packet)
+            peer = other.node if isinstance(other, WorkloadParty) else None
+            ends = _ends(direction, flow)
+            host = self._host_policy.local(direction, node, peer, ends, packet)
         if host is not None:
             return DirectionVerdict(host.action, host.decided_by, None, host)
         return DirectionVerdict(Verdict.ALLOW, NotApplicable(HostParty(node)))

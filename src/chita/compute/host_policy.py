@@ -60,13 +60,17 @@ class HostPolicy:
         return node in self._of_node
 
     def local(
-        self, direction: Direction, node: str, ends: Ends, packet: Packet
+        self, direction: Direction, node: str, peer: str | None, ends: Ends, packet: Packet
     ) -> HostVerdict | None:
         """Return the verdict on traffic of *node* itself.
 
-        None: no host endpoint governs the interface.
+        With a workload of *peer* it may be in a tunnel, as in `forwarded`; all else is taken to use
+        the interface that has the node's address. None: no host endpoint governs the interface.
         """
-        endpoint = self._governing(node, *self._interface(node, ends.own))
+        interface: tuple[str, Collection[Address]] = ("", ())
+        if peer is None or not self._is_tunnelled(node, peer):
+            interface = self._interface(node, ends.own)
+        endpoint = self._governing(node, *interface)
         if endpoint is None:
             return None
         early = self._early(endpoint, direction, ends.other, packet)

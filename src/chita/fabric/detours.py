@@ -16,7 +16,7 @@ from chita.model.epochs import epochs_of, port_in
 from chita.model.net import Address
 from chita.model.node import FabricNode
 
-DETOURS = 2
+DETOURS = 8
 """How many gateways are dialled in a stream at a time."""
 
 LOOPBACK = Address.parse("127.0.0.1")
