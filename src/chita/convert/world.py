@@ -24,7 +24,7 @@ from chita.convert.workloads import WORKLOAD_KINDS, place, pods_of
 from chita.errors import ConvertError
 from chita.model.cluster import ClusterState, Entity, Put, fold
 from chita.model.endpoint import WorkloadEndpoint
-from chita.model.ippool import IPPool
+from chita.model.ippool import Block, IPPool
 from chita.model.net import Address, Cidr
 from chita.model.node import Node
 from chita.model.problem import Problem
@@ -330,7 +330,9 @@ def _hosts(net: Cidr, taken: Container[Address]) -> Iterator[Address]:
 
 
 def _with_addresses(found: _Objects, state: ClusterState, before: ClusterState) -> ClusterState:
-    state = fold(state, [Put(endpoint) for endpoint in _kept(state, before)])
+    kept = list(_kept(state, before))
+    state = fold(state, [Put(endpoint) for endpoint in kept])
+    state = fold(state, [Put(block) for block in _blocks_of(kept, state, before)])
     applied = {name: profile.labels_to_apply for name, profile in state.profiles.items()}
     namespaces = {endpoint.namespace for endpoint in state.workloads.values()}
     assignment = assigned(
@@ -353,6 +355,16 @@ def _kept(state: ClusterState, before: ClusterState) -> Iterator[WorkloadEndpoin
         old = before.workloads.get(key)
         if old is not None and not endpoint.addresses and old.node == endpoint.node:
             yield msgspec.structs.replace(endpoint, addresses=old.addresses)
+
+
+def _blocks_of(
+    kept: Iterable[WorkloadEndpoint], state: ClusterState, before: ClusterState
+) -> Iterator[Block]:
+    """Yield the blocks that the addresses of *kept* come from, which stay with their nodes."""
+    addresses = [address for endpoint in kept for address in endpoint.addresses]
+    for key, block in before.blocks.items():
+        if key not in state.blocks and any(address in block.cidr for address in addresses):
+            yield block
 
 
 def _with_slices(state: ClusterState) -> ClusterState:
