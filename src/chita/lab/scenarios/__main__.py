@@ -63,7 +63,7 @@ def main() -> int:
     record = Record(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         cpus=os.cpu_count() or 1,
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],
         load_before=round(load, 2),
         outcomes=tuple(outcomes),
     )
