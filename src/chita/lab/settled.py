@@ -31,12 +31,22 @@ def other_than(
         wanted: as of `promised`.
         status: what a node's agent says of itself.
     """
-    told = {here: status(here)["paths"] for here, _ in wanted}
+    told = {here: status(here) for here in {here for here, _ in wanted}}
     found = []
     for (here, there), path in wanted.items():
-        used = told[here].get(there)
+        used = told[here]["paths"].get(there)
         if used is None:
             found.append(f"{here} has no path to {there}")
         elif used["kind"] != path.kind or not set(path.relays) <= set(used["relays"]):
             found.append(f"{here} to {there} is {used['kind']}: {used['reason']}")
+        elif not _has_answered(used, told[here]["ways"]):
+            found.append(f"{here} to {there} has not answered yet")
     return found
+
+
+def _has_answered(used: Mapping[str, Any], ways: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether probes came back over the way that *used* takes, in either of a relay's halves."""
+    up = [it["way"] for it in ways if it["verdict"] == "up"]
+    if used["kind"] == "relayed":
+        return {it["relay"] for it in up if it["type"] == "Transit"} >= set(used["relays"])
+    return any(it.get("node") == used["node"] for it in up)

@@ -15,9 +15,9 @@ CLUSTER = hybrid(
     fabric_node("b1", "gcp-y", "10.0.0.11"),
 )
 WANTED = promised(CLUSTER, ["a2", "b1"])
-USED = {
+USED: dict[str, dict[str, dict[str, Any]]] = {
     here: {
-        there: {"kind": path.kind, "relays": list(path.relays), "reason": "why"}
+        there: {"node": there, "kind": path.kind, "relays": list(path.relays), "reason": "why"}
         for (sender, there), path in WANTED.items()
         if sender == here
     }
@@ -25,8 +25,18 @@ USED = {
 }
 
 
+WAYS = [
+    {"way": {"type": "Local", "node": "a1"}, "verdict": "up"},
+    {"way": {"type": "Direct", "node": "a1", "epoch": 0}, "verdict": "up"},
+    {"way": {"type": "Transit", "relay": "a1", "location": "any"}, "verdict": "up"},
+    {"way": {"type": "Transit", "relay": "another", "location": "any"}, "verdict": "up"},
+]
+
+
 def told(here: str, there: str, **changes: Any) -> list[str]:
-    status = {name: {"paths": {**paths}} for name, paths in USED.items()}
+    status: dict[str, Any] = {
+        name: {"paths": {**paths}, "ways": WAYS} for name, paths in USED.items()
+    }
     if changes.get("kind") is None and "relays" not in changes:
         del status[here]["paths"][there]
     else:
@@ -36,7 +46,7 @@ def told(here: str, there: str, **changes: Any) -> list[str]:
 
 def test_as_promised() -> None:
     assert {("a2", "a1"), ("a2", "b1"), ("b1", "a1"), ("b1", "a2")} == set(WANTED)
-    assert [] == other_than(WANTED, lambda here: {"paths": USED[here]})
+    assert [] == other_than(WANTED, lambda here: {"paths": USED[here], "ways": WAYS})
 
 
 @pytest.mark.parametrize(
@@ -54,3 +64,9 @@ def test_what_is_otherwise_is_told(changes: dict[str, Any], expected: str) -> No
 def test_more_relays_than_promised_will_do() -> None:
     relays = [*USED["a2"]["b1"]["relays"], "another"]
     assert [] == told("a2", "b1", relays=relays)
+
+
+def test_what_was_not_answered_yet_is_told() -> None:
+    silent = other_than(WANTED, lambda here: {"paths": USED[here], "ways": []})
+    assert 4 == len(silent)
+    assert all("has not answered yet" in line for line in silent)
