@@ -98,6 +98,19 @@ class NodeApplier:
         """
         return self._ways.wireguards()
 
+    def knock(self) -> None:
+        """Dial peers anew that never answered.
+
+        Raises:
+            EngineError: the process behind a device died.
+            KernelError: a device refuses.
+        """
+        try:
+            self._ways.knock()
+        except ChitaError:
+            self._last = None  # a peer may be missing: compared with the device at the next sync
+            raise
+
     def _own_addresses(self) -> frozenset[Address]:
         """Return the addresses of this node's own interfaces, as they are now."""
         return frozenset(

@@ -22,8 +22,9 @@ from chita.model.node import FabricNode
 from chita.telemetry.log import logger
 
 EVERY_S = 0.5
-BLOCKED_S = 1.0
-"""How long no UDP must have answered before streams are opened; a moment's outage has none."""
+BLOCKED_S = 3.0
+"""How long no UDP must have answered before streams are opened: neither a moment's outage has any,
+nor a node that others have only just learned of."""
 FREE_S = 5.0
 """How long UDP must answer again before the streams are closed."""
 

@@ -32,7 +32,7 @@ from chita.agent.record import OwnRecord
 from chita.agent.reflection import keep_judged
 from chita.agent.renewal import keep_renewed
 from chita.agent.resolution import keep_resolved
-from chita.agent.sessions import Sessions
+from chita.agent.sessions import Sessions, keep_knocking
 from chita.agent.settings import AgentSettings
 from chita.agent.sources import follow_all
 from chita.agent.traffic import keep_traffic_known
@@ -221,6 +221,7 @@ class Agent:
             "prober": self._prober.run(),
             "traffic": keep_traffic_known(self._prober, self._sessions, self._known),
             "whereabouts": self._whereabouts.run(),
+            "knocks": keep_knocking(self._applier.knock, self._kernel),
             "questions": self._questions.run(),
             "reflection": keep_judged(
                 self._record, self._known, self._questions, reconciler.reconsider

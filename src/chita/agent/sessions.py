@@ -1,14 +1,18 @@
-"""What the WireGuard devices hold of each peer, read when somebody needs it and not else."""
+"""Sessions with peers: what the devices hold of each, read when needed; and those not yet open."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from typing import NoReturn
 
 from chita.dataplane.tunnels.wireguard import DeviceState, PeerState
 from chita.errors import ChitaError
 from chita.telemetry.log import logger
+
+KNOCK_S = 0.2
+"""How often it is looked whether a peer is to be dialled anew, seconds."""
 
 _LOG = logger("sessions")
 
@@ -48,3 +52,19 @@ class Sessions:
                     }
                 self._read_at_s = loop.time()
         return self._peers
+
+
+async def keep_knocking(knock: Callable[[], None], kernel: Executor) -> NoReturn:
+    """Dial peers anew that never answered, for ever.
+
+    Args:
+        knock: blocking.
+        kernel: the thread that may call it.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(KNOCK_S)
+        try:
+            await loop.run_in_executor(kernel, knock)
+        except ChitaError as error:
+            _LOG.warning("peers not dialled anew", why=str(error))

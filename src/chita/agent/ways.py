@@ -121,6 +121,11 @@ class Ways:
         """
         return {device: tunnel.read() for device, tunnel in self._tunnels.items()}
 
+    def knock(self) -> None:
+        """Dial peers anew that never answered, see `WireguardTunnel.knock`."""
+        for tunnel in self._tunnels.values():
+            tunnel.knock()
+
     def _sync_node(self, state: NodeState) -> Refused:
         sync_sysctls(NODE_SYSCTLS, namespace=self._socket.namespace)
         return by_text(sync_rules(_rules(state), Rules(self._socket)))

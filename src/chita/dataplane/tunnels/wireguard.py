@@ -8,6 +8,7 @@ replaced: a session that stays is not disturbed, and the cost of a change is tha
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -17,6 +18,7 @@ import msgspec
 from chita.dataplane.netlink.links import Links
 from chita.dataplane.netlink.socket import NetlinkSocket
 from chita.dataplane.plan import Plan, apply, plan
+from chita.dataplane.tunnels.knocks import Knocks
 from chita.dataplane.tunnels.vxlan import sync_addresses
 from chita.desired.tunnels import Endpoint, Wireguard, WireguardPeer
 from chita.errors import KernelError
@@ -106,14 +108,17 @@ class WireguardBackend(Protocol):
 class WireguardTunnel:
     """Keeps one device as desired. Blocking; one thread at a time.
 
-    It remembers which endpoint was last asked for, and nothing else; a new agent without that
-    memory leaves the endpoints of living sessions alone.
+    It remembers which peers were last asked for, and where; a new agent without that memory leaves
+    the endpoints of living sessions alone.
     """
 
     def __init__(self, backend: WireguardBackend, socket: NetlinkSocket) -> None:
         self._backend = backend
         self._links = Links(socket)
         self._intended: dict[str, Endpoint | None] = {}
+        self._peers: Mapping[str, WireguardPeer] = {}
+        self._preshared_key = ""
+        self._knocks = Knocks()
 
     def sync(self, desired: Wireguard, secrets: Secrets, *, now_s: float) -> dict[str, KernelError]:
         """Make the device exactly as *desired*; return what was refused.
@@ -141,6 +146,7 @@ class WireguardTunnel:
         self._intended = {
             key: peer.endpoint for key, peer in desired.peers.items() if key not in refused
         }
+        self._dialled(desired.peers, changes, secrets.preshared_key)
         with _named_port(desired.port):
             refused_link = self._sync_link(desired)
         if is_new:
@@ -170,7 +176,39 @@ class WireguardTunnel:
         for key in changes.put:
             if key not in refused:
                 self._intended[key] = desired[key].endpoint
+        self._dialled(desired, changes, preshared_key)
         return {f"peer {key}": error for key, error in refused.items()}
+
+    def _dialled(
+        self,
+        peers: Mapping[str, WireguardPeer],
+        changes: Plan[str, PeerChange],
+        preshared_key: str,
+    ) -> None:
+        self._peers, self._preshared_key = peers, preshared_key
+        self._knocks.forget(changes.remove)
+        now_s = time.monotonic()
+        for key, change in changes.put.items():
+            if change.endpoint is not None:
+                self._knocks.dial(key, now_s)
+
+    def knock(self) -> None:
+        """Dial those anew that were dialled a moment ago and never answered, see `Knocks`.
+
+        Raises:
+            EngineError: wireguard-go does not run.
+            KernelError: the device refuses.
+        """
+        now_s = time.monotonic()
+        if not self._knocks.is_due(now_s):
+            return
+        held = self._backend.read().peers
+        handshakes = {key: peer.handshake_s for key, peer in held.items()}
+        peers = [self._peers[key] for key in self._knocks.due(handshakes, now_s)]
+        for peer in peers:
+            self._backend.remove_peer(peer.public_key)
+            self._backend.put_peer(_addition(peer, self._preshared_key))
+        self._greet(peers)
 
     def read(self) -> DeviceState:
         """Return what the device holds: handshake times and counters for status and probes."""
@@ -185,8 +223,8 @@ class WireguardTunnel:
         """Tell the peers that our old sessions are gone, by a handshake.
 
         Otherwise each goes on with its old session for 15 s (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT)
-        before it notices. Turning keepalive on sends one at once; peers that have it on anyway got
-        theirs when they were put.
+        before it notices; one that never had any waits for a packet. Turning keepalive on sends one
+        at once; peers that have it on anyway got theirs when they were put.
         """
         for peer in peers:
             if peer.endpoint is not None and not peer.keepalive_s:
@@ -244,13 +282,7 @@ def peer_changes(
     for key, peer in desired.items():
         held = actual.get(key)
         if held is None:
-            put[key] = PeerChange(
-                public_key=key,
-                endpoint=peer.endpoint,
-                allowed=peer.allowed,
-                keepalive_s=peer.keepalive_s,
-                preshared_key=preshared_key or None,
-            )
+            put[key] = _addition(peer, preshared_key)
             continue
         change = PeerChange(
             public_key=key,
@@ -264,6 +296,16 @@ def peer_changes(
     return Plan(put, tuple(key for key in actual if key not in desired))
 
 
+def _addition(peer: WireguardPeer, preshared_key: str) -> PeerChange:
+    return PeerChange(
+        public_key=peer.public_key,
+        endpoint=peer.endpoint,
+        allowed=peer.allowed,
+        keepalive_s=peer.keepalive_s,
+        preshared_key=preshared_key or None,
+    )
+
+
 def peer_news(
     desired: Mapping[str, WireguardPeer], known: Mapping[str, WireguardPeer], preshared_key: str
 ) -> Plan[str, PeerChange]:
@@ -275,15 +317,14 @@ def peer_news(
     changes = plan(desired, known)
     for key, peer in changes.put.items():
         before = known.get(key)
-        is_redialled = before is None or before.endpoint != peer.endpoint
+        if before is None:
+            put[key] = _addition(peer, preshared_key)
+            continue
         put[key] = PeerChange(
             public_key=key,
-            endpoint=peer.endpoint if is_redialled else None,
-            allowed=None if before and before.allowed == peer.allowed else peer.allowed,
-            keepalive_s=(
-                None if before and before.keepalive_s == peer.keepalive_s else peer.keepalive_s
-            ),
-            preshared_key=None if before else preshared_key or None,
+            endpoint=None if before.endpoint == peer.endpoint else peer.endpoint,
+            allowed=None if before.allowed == peer.allowed else peer.allowed,
+            keepalive_s=None if before.keepalive_s == peer.keepalive_s else peer.keepalive_s,
         )
     return Plan(put, changes.remove)
 
