@@ -21,7 +21,7 @@ from chita.api.kinds import CALICO, CORE, Resource
 from chita.api.refusals import UNTRUSTED
 from chita.api.watch import Batch, Changed, Deleted, Interrupted, Listed, Resumed, follow
 from chita.errors import ApiError, ConflictError, ExpiredError, NotFoundError
-from chita.model.schema import Scope
+from chita.model.kinds import Scope
 from server_process import ServerProcess, running_server
 
 pytestmark = pytest.mark.slow

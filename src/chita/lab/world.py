@@ -178,7 +178,7 @@ def _as_v3(entry: Entry) -> Entry:
     schema = schema_of(entry.api_version, entry.kind)
     if entry.api_version != CRD_V1 or schema is None:
         return entry
-    raw = {**entry.raw, "apiVersion": schema.api_version, "kind": schema.kind}
+    raw = {**entry.raw, "apiVersion": schema.of.api_version, "kind": schema.of.kind}
     return Entry(raw=raw, source=entry.source, lines=entry.lines)
 
 

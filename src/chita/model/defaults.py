@@ -43,7 +43,7 @@ def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(spec, dict):
         return result
     result["spec"] = spec = dict(spec)
-    match schema.kind:
+    match schema.of.kind:
         case "Tier":
             _default_tier(result, spec)
         case "IPPool":
@@ -51,7 +51,7 @@ def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
     for field, value in record.defaults.items():
         if spec.get(field) in (None, ""):
             spec[field] = copy.deepcopy(value)
-    is_policy = schema.api_version == V3 and schema.kind in _POLICIES
+    is_policy = schema.of.api_version == V3 and schema.of.kind in _POLICIES
     if is_policy and not spec.get("types") and spec.get("stagedAction") != "Delete":
         spec["types"] = _inferred_types(spec)
     return result

@@ -7,12 +7,17 @@ The order matters: ``kubectl get networkpolicies`` takes the first group that ha
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import partial
 
 import msgspec
 
-from chita.model.schema import Scope
+
+class Scope(StrEnum):
+    """Whether objects of a kind live in namespaces; the values are those of a CRD."""
+
+    NAMESPACED = "Namespaced"
+    CLUSTER = "Cluster"
 
 
 class StatusPart(Enum):

@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from chita.model.kinds import Kind
+
 
 class Format(StrEnum):
     """What a text is, beyond being one; the values are those of OpenAPI's ``format``."""
@@ -157,19 +159,10 @@ class Anything(msgspec.Struct, frozen=True, tag=True):
 Schema = Text | Whole | Number | Flag | WholeOrText | ListOf | MapOf | Record | Anything
 
 
-class Scope(StrEnum):
-    """Whether objects of a kind live in namespaces; the values are those of a CRD."""
-
-    NAMESPACED = "Namespaced"
-    CLUSTER = "Cluster"
-
-
 class KindSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of object: how it is addressed and named, and the structure below ``metadata``."""
+    """The structure of one kind's objects below ``metadata``, and what their names may be."""
 
-    api_version: str
-    kind: str
-    scope: Scope
+    of: Kind
     name: Format = Format.DNS_SUBDOMAIN
     fields: Mapping[str, Schema]
     required: tuple[str, ...] = ()

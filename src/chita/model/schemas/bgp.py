@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Flag,
     Format,
@@ -12,7 +13,6 @@ from chita.model.schema import (
     Pattern,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -159,7 +159,7 @@ _FILTER = Record(
 
 
 def _kind(kind: str, spec: Record) -> KindSchema:
-    return KindSchema(api_version=V3, kind=kind, scope=Scope.CLUSTER, fields={"spec": spec})
+    return KindSchema(of=known_kind(V3, kind), fields={"spec": spec})
 
 
 KINDS = (

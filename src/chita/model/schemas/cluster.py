@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Flag,
     Format,
@@ -10,7 +11,6 @@ from chita.model.schema import (
     MapOf,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
 )
@@ -139,7 +139,7 @@ _NODE_STATUS = Record(
 
 def _kind(kind: str, spec: Schema, status: Schema | None = None) -> KindSchema:
     fields = {"spec": spec, "status": status or Record(open=True)}
-    return KindSchema(api_version=V3, kind=kind, scope=Scope.CLUSTER, fields=fields)
+    return KindSchema(of=known_kind(V3, kind), fields=fields)
 
 
 KINDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Format,
     KindSchema,
@@ -9,7 +10,6 @@ from chita.model.schema import (
     Pattern,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -54,21 +54,15 @@ _QOS = Record(
 
 KINDS = (
     KindSchema(
-        api_version=V3,
-        kind="NetworkSet",
-        scope=Scope.NAMESPACED,
+        of=known_kind(V3, "NetworkSet"),
         fields={"spec": _SETS},
     ),
     KindSchema(
-        api_version=V3,
-        kind="GlobalNetworkSet",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "GlobalNetworkSet"),
         fields={"spec": _SETS},
     ),
     KindSchema(
-        api_version=V3,
-        kind="HostEndpoint",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "HostEndpoint"),
         fields={
             "spec": Record(
                 fields={
@@ -84,9 +78,7 @@ KINDS = (
         required=("spec",),
     ),
     KindSchema(
-        api_version=V3,
-        kind="WorkloadEndpoint",
-        scope=Scope.NAMESPACED,
+        of=known_kind(V3, "WorkloadEndpoint"),
         fields={
             "spec": Record(
                 fields={

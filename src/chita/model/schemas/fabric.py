@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Schema, Scope, Text, Whole
+from chita.model.kinds import known_kind
+from chita.model.schema import Flag, Format, KindSchema, ListOf, Record, Schema, Text, Whole
 from chita.model.schemas.settings import HOST_SETTINGS, PORT
 
 CHITA: Final = "chita.dev/v1alpha1"
@@ -158,9 +159,7 @@ _UNDERLAY = Record(
 
 def _kind(kind: str, spec: Record) -> KindSchema:
     return KindSchema(
-        api_version=CHITA,
-        kind=kind,
-        scope=Scope.CLUSTER,
+        of=known_kind(CHITA, kind),
         fields={"spec": spec, "status": Record(open=True)},
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Flag,
     Format,
@@ -19,7 +20,6 @@ from chita.model.schema import (
     Pattern,
     Record,
     Schema,
-    Scope,
     Spelling,
     Text,
     Whole,
@@ -318,8 +318,4 @@ SPEC: Final = Record(
                 },
             )  # fmt: skip
 
-KINDS = (
-    KindSchema(
-        api_version=V3, kind="FelixConfiguration", scope=Scope.CLUSTER, fields={"spec": SPEC}
-    ),
-)
+KINDS = (KindSchema(of=known_kind(V3, "FelixConfiguration"), fields={"spec": SPEC}),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Anything,
     Flag,
@@ -11,7 +12,6 @@ from chita.model.schema import (
     MapOf,
     Pattern,
     Record,
-    Scope,
     Text,
     Whole,
 )
@@ -113,9 +113,7 @@ _AFFINITY = Record(
 
 def _state(kind: str, spec: Record) -> KindSchema:
     return KindSchema(
-        api_version=V3,
-        kind=kind,
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, kind),
         fields={"spec": spec},
         required=("spec",),
     )
@@ -123,19 +121,13 @@ def _state(kind: str, spec: Record) -> KindSchema:
 
 KINDS = (
     KindSchema(
-        api_version=V3,
-        kind="IPPool",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "IPPool"),
         fields={"spec": _POOL, "status": Record(open=True)},
         required=("spec",),
     ),
+    KindSchema(of=known_kind(V3, "IPReservation"), fields={"spec": _RESERVATION}),
     KindSchema(
-        api_version=V3, kind="IPReservation", scope=Scope.CLUSTER, fields={"spec": _RESERVATION}
-    ),
-    KindSchema(
-        api_version=V3,
-        kind="IPAMConfiguration",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "IPAMConfiguration"),
         fields={"spec": _CONFIGURATION},
     ),
     _state("IPAMBlock", _BLOCK),

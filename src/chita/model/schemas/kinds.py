@@ -18,7 +18,7 @@ from chita.model.schemas import (
 )
 
 KINDS: Final[dict[tuple[str, str], KindSchema]] = {
-    (schema.api_version, schema.kind): schema
+    (schema.of.api_version, schema.of.kind): schema
     for module in (
         policy, endpoint, ipam, felix, bgp, cluster, fabric, kubernetes_policy, kubernetes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Flag,
     Format,
@@ -10,7 +11,6 @@ from chita.model.schema import (
     MapOf,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -129,21 +129,19 @@ _SLICE: dict[str, Schema] = {
 }
 
 
-def _core(kind: str, scope: Scope, name: Format, **fields: Schema) -> KindSchema:
-    return KindSchema(api_version="v1", kind=kind, scope=scope, name=name, fields=fields, open=True)
+def _core(kind: str, name: Format, **fields: Schema) -> KindSchema:
+    return KindSchema(of=known_kind("v1", kind), name=name, fields=fields, open=True)
 
 
 KINDS = (
-    _core("Namespace", Scope.CLUSTER, Format.DNS_LABEL),
-    _core("ServiceAccount", Scope.NAMESPACED, Format.DNS_SUBDOMAIN),
-    _core("Node", Scope.CLUSTER, Format.DNS_SUBDOMAIN, spec=_NODE_SPEC, status=_NODE_STATUS),
-    _core("Pod", Scope.NAMESPACED, Format.DNS_SUBDOMAIN, spec=_POD_SPEC, status=_POD_STATUS),
+    _core("Namespace", Format.DNS_LABEL),
+    _core("ServiceAccount", Format.DNS_SUBDOMAIN),
+    _core("Node", Format.DNS_SUBDOMAIN, spec=_NODE_SPEC, status=_NODE_STATUS),
+    _core("Pod", Format.DNS_SUBDOMAIN, spec=_POD_SPEC, status=_POD_STATUS),
     # RFC 1035 labels are checked with the other rules of services.
-    _core("Service", Scope.NAMESPACED, Format.DNS_LABEL, spec=_SERVICE_SPEC),
+    _core("Service", Format.DNS_LABEL, spec=_SERVICE_SPEC),
     KindSchema(
-        api_version="discovery.k8s.io/v1",
-        kind="EndpointSlice",
-        scope=Scope.NAMESPACED,
+        of=known_kind("discovery.k8s.io/v1", "EndpointSlice"),
         fields=_SLICE,
         # An EndpointSlice of a service without endpoints has "endpoints: null".
         required=("addressType",),

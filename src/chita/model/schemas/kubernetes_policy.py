@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Format,
     KindSchema,
     ListOf,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -170,30 +170,22 @@ _BASELINE = Record(
 
 KINDS = (
     KindSchema(
-        api_version=POLICY_V1ALPHA1,
-        kind="AdminNetworkPolicy",
-        scope=Scope.CLUSTER,
+        of=known_kind(POLICY_V1ALPHA1, "AdminNetworkPolicy"),
         fields={"spec": _ADMIN, "status": Record(open=True)},
         required=("spec",),
     ),
     KindSchema(
-        api_version=POLICY_V1ALPHA1,
-        kind="BaselineAdminNetworkPolicy",
-        scope=Scope.CLUSTER,
+        of=known_kind(POLICY_V1ALPHA1, "BaselineAdminNetworkPolicy"),
         fields={"spec": _BASELINE, "status": Record(open=True)},
         required=("spec",),
     ),
     KindSchema(
-        api_version="networking.k8s.io/v1",
-        kind="NetworkPolicy",
-        scope=Scope.NAMESPACED,
+        of=known_kind("networking.k8s.io/v1", "NetworkPolicy"),
         # Without spec it selects all pods of its namespace, as Kubernetes has it.
         fields={"spec": NETWORK_POLICY_SPEC, "status": Record(open=True)},
     ),
     KindSchema(
-        api_version="policy.networking.k8s.io/v1alpha2",
-        kind="ClusterNetworkPolicy",
-        scope=Scope.CLUSTER,
+        of=known_kind("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
         fields={
             "spec": Record(
                 fields={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from chita.model.kinds import known_kind
 from chita.model.schema import (
     Flag,
     Format,
@@ -13,7 +14,6 @@ from chita.model.schema import (
     Number,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -147,21 +147,9 @@ _DEFAULTS = {"tier": "default"}
 _STAGED_DEFAULTS = {"tier": "default", "stagedAction": "Set"}
 
 
-def _namespaced(kind: str, spec: Record, **more: Record) -> KindSchema:
+def _policy(kind: str, spec: Record, **more: Record) -> KindSchema:
     return KindSchema(
-        api_version=V3,
-        kind=kind,
-        scope=Scope.NAMESPACED,
-        fields={"spec": spec, **more},
-        required=("spec",),
-    )
-
-
-def _global(kind: str, spec: Record, **more: Record) -> KindSchema:
-    return KindSchema(
-        api_version=V3,
-        kind=kind,
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, kind),
         fields={"spec": spec, **more},
         required=("spec",),
     )
@@ -171,16 +159,16 @@ def _global(kind: str, spec: Record, **more: Record) -> KindSchema:
 _STATUS = Record(open=True)
 
 KINDS = (
-    _namespaced(
+    _policy(
         "NetworkPolicy",
         Record(fields=_SPEC, defaults=_DEFAULTS, hints=_NAMESPACED_HINTS),
         status=_STATUS,
     ),
-    _namespaced(
+    _policy(
         "StagedNetworkPolicy",
         Record(fields=_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_NAMESPACED_HINTS),
     ),
-    _namespaced(
+    _policy(
         "StagedKubernetesNetworkPolicy",
         Record(
             fields={**NETWORK_POLICY_SPEC.fields, **_STAGED},
@@ -188,19 +176,17 @@ KINDS = (
             hints=NETWORK_POLICY_SPEC.hints,
         ),
     ),
-    _global(
+    _policy(
         "GlobalNetworkPolicy",
         Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS),
         status=_STATUS,
     ),
-    _global(
+    _policy(
         "StagedGlobalNetworkPolicy",
         Record(fields=_GLOBAL_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_SPEC_HINTS),
     ),
     KindSchema(
-        api_version=V3,
-        kind="Tier",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "Tier"),
         # Policies find their tier by a label's value and it is part of other names: no dots.
         name=Format.DNS_LABEL,
         fields={
@@ -212,9 +198,7 @@ KINDS = (
         },
     ),
     KindSchema(
-        api_version=V3,
-        kind="Profile",
-        scope=Scope.CLUSTER,
+        of=known_kind(V3, "Profile"),
         fields={
             "spec": Record(
                 fields={"ingress": RULES, "egress": RULES, "labelsToApply": MapOf(value=Text())},

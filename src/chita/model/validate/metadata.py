@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from chita.model import labels
+from chita.model.kinds import Scope
 from chita.model.names import annotations_problem, dns_1035_label_problem
 from chita.model.problem import Problem
-from chita.model.schema import KindSchema, Scope
+from chita.model.schema import KindSchema
 from chita.model.validate.formats import format_problem
 
 _SINGLETONS: Final = frozenset(
@@ -32,17 +33,17 @@ def metadata_problems(schema: KindSchema, obj: Mapping[str, Any]) -> Iterator[Pr
     if prefix and (problem := format_problem(schema.name, f"{prefix}x")) is not None:
         yield Problem("metadata.generateName", problem.replace(f"{prefix}x", prefix))
     namespace = metadata.get("namespace")
-    if namespace and schema.scope is Scope.CLUSTER:
+    if namespace and schema.of.scope is Scope.CLUSTER:
         yield Problem(
             "metadata.namespace",
-            f"a {schema.kind} is in no namespace, not in '{namespace}'; remove the field",
+            f"a {schema.of.kind} is in no namespace, not in '{namespace}'; remove the field",
         )
     problem = annotations_problem(
         {key: value or "" for key, value in (metadata.get("annotations") or {}).items()}
     )
     if problem is not None:
         yield Problem("metadata.annotations", problem)
-    if schema.kind in {"NetworkSet", "GlobalNetworkSet"} and labels.NAMESPACE in (
+    if schema.of.kind in {"NetworkSet", "GlobalNetworkSet"} and labels.NAMESPACE in (
         metadata.get("labels") or {}
     ):
         yield Problem(
@@ -52,15 +53,15 @@ def metadata_problems(schema: KindSchema, obj: Mapping[str, Any]) -> Iterator[Pr
 
 
 def _name_problem(schema: KindSchema, name: str) -> str | None:
-    if schema.kind == "Service":
+    if schema.of.kind == "Service":
         return dns_1035_label_problem(name)
     problem = format_problem(schema.name, name)
     if problem is not None:
         return problem
-    if schema.kind in _SINGLETONS and name != "default":
-        return f"'{name}' is not allowed: there is one {schema.kind}, named default"
-    if schema.kind == "Profile" and name.startswith(("kns.", "ksa.")):
+    if schema.of.kind in _SINGLETONS and name != "default":
+        return f"'{name}' is not allowed: there is one {schema.of.kind}, named default"
+    if schema.of.kind == "Profile" and name.startswith(("kns.", "ksa.")):
         return f"'{name}' is made of its namespace or service account; remove the object"
-    if schema.kind == "BGPConfiguration" and name != "default" and not name.startswith("node."):
+    if schema.of.kind == "BGPConfiguration" and name != "default" and not name.startswith("node."):
         return f"'{name}' is not allowed: write default, or node. and a node's name"
     return None

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from chita.model.kinds import Scope
 from chita.model.problem import Problem
-from chita.model.schema import KindSchema, Scope
+from chita.model.schema import KindSchema
 from chita.model.schemas.fabric import CHITA
 from chita.model.schemas.kinds import KINDS, schema_of
 from chita.model.schemas.kubernetes_policy import POLICY_V1ALPHA1
@@ -91,7 +92,7 @@ def _kind_problems(schema: KindSchema, obj: Raw) -> Iterator[Problem]:
     outside = frozenset(field for field in broken if not field.startswith("metadata"))
     if len(outside) == len(broken):
         yield from metadata_problems(schema, obj)
-    rules = _RULES.get((schema.api_version, schema.kind))
+    rules = _RULES.get((schema.of.api_version, schema.of.kind))
     if rules is not None:
         yield from rules(obj, outside)
 

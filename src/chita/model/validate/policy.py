@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chita.model.defaults import TIER_FIELDS
+from chita.model.kinds import Scope
 from chita.model.policy import Direction
 from chita.model.problem import Problem
-from chita.model.schema import Scope
 from chita.model.validate.kubernetes_policy import spec_problems as kubernetes_spec_problems
 from chita.model.validate.rule import rule_problems
 

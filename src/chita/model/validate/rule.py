@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from chita.model.kinds import Scope
 from chita.model.names import annotations_problem
 from chita.model.net import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, Cidr, parse_protocol, protocol_name
 from chita.model.policy import Direction
 from chita.model.problem import Problem
-from chita.model.schema import Scope
 
 Raw = Mapping[str, Any]
 

@@ -43,7 +43,7 @@ def _warnings(obj: Any, path: str) -> Iterator[Problem]:
     if schema is None:
         return
     found = list(_of_version(api_version, kind))
-    if (rules := _RULES.get((schema.api_version, schema.kind))) is not None:
+    if (rules := _RULES.get((schema.of.api_version, schema.of.kind))) is not None:
         found += rules(obj)
     for problem in found:
         yield Problem(f"{path}{problem.field}", problem.message)

@@ -16,6 +16,7 @@ from chita.convert.calico import global_network_set, workload_endpoint
 from chita.convert.entities import conversion
 from chita.convert.fields import Field
 from chita.model.defaults import apply_defaults
+from chita.model.kinds import Scope
 from chita.model.schema import (
     Anything,
     Flag,
@@ -26,7 +27,6 @@ from chita.model.schema import (
     Pattern,
     Record,
     Schema,
-    Scope,
     Text,
     Whole,
     WholeOrText,
@@ -114,7 +114,7 @@ def values(schema: Schema, width: int) -> st.SearchStrategy[Any]:  # noqa: C901,
 def objects(api_version: str, kind: str, width: int) -> st.SearchStrategy[Raw]:
     schema = KINDS[api_version, kind]
     metadata = {"name": "default"}
-    if schema.scope is Scope.NAMESPACED:
+    if schema.of.scope is Scope.NAMESPACED:
         metadata["namespace"] = "shop"
     drawn = {field: values(inner, width) for field, inner in schema.fields.items()}
     fixed: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "metadata": metadata}
