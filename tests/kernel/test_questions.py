@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -43,8 +43,10 @@ def device(handshake_s: int) -> DeviceState:
     return DeviceState(private_key=None, port=51820, peers={KEYS["a1"]: peer})
 
 
-@contextmanager
-def asking_and_answering(link: str, family: int, handshake_s: int) -> Iterator[list[Questions]]:
+@asynccontextmanager
+async def asking_and_answering(
+    link: str, family: int, handshake_s: int
+) -> AsyncIterator[list[Questions]]:
     """Yield the questions of a1 and of b1, which are joined by devices named *link*."""
     with fresh_namespaces(2) as namespaces, ThreadPoolExecutor(1) as kernel:
         one, other = namespaces
@@ -65,7 +67,7 @@ def asking_and_answering(link: str, family: int, handshake_s: int) -> Iterator[l
         both = [Questions(name, lambda: cluster, sessions) for name in ("a1", "b1")]
         for questions, namespace in zip(both, namespaces, strict=True):
             with entered(namespace):
-                questions.follow()
+                await questions.follow()
         yield both
 
 
@@ -83,7 +85,7 @@ def test_the_answer_is_where_the_tunnel_sees_us(
     link: str, family: int, handshake_s: int, expected: Endpoint | None
 ) -> None:
     async def act() -> Endpoint | None:
-        with asking_and_answering(link, family, handshake_s) as (asker, answerer):
+        async with asking_and_answering(link, family, handshake_s) as (asker, answerer):
             tasks = [asyncio.create_task(it.run()) for it in (asker, answerer)]
             try:
                 return await asker.seen_at("b1")

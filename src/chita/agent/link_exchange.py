@@ -15,9 +15,9 @@ from typing import NoReturn
 import msgspec
 
 from chita.agent.link_table import Link
+from chita.agent.mesh_sockets import FOLLOW_S, AtMeshAddresses, mesh_socket
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
-from chita.telemetry.log import logger
 
 PORT = 24481
 """TCP, at the mesh addresses."""
@@ -25,12 +25,6 @@ PATIENCE_S = 2.0
 AT_ONCE = 32
 """Agents asked at the same time."""
 MAX_ANSWER_BYTES = 1 << 22
-
-_REOPEN_S = 2.0
-_FREEBIND = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
-"""IP_FREEBIND (linux/in.h), IPV6_FREEBIND (linux/in6.h): the address may come later."""
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_LOG = logger("links")
 
 
 class LinkExchange:
@@ -42,17 +36,16 @@ class LinkExchange:
         self._node = node
         self._known = known
         self._own = own
-        self._servers: dict[Address, asyncio.Server] = {}
+        self._servers = AtMeshAddresses(node, known, self._listen, asyncio.Server.close)
 
     async def run(self) -> NoReturn:
         """Answer for ever; the listeners follow our mesh addresses."""
         try:
             while True:
-                await self._follow()
-                await asyncio.sleep(_REOPEN_S)
+                await self._servers.follow()
+                await asyncio.sleep(FOLLOW_S)
         finally:
-            for server in self._servers.values():
-                server.close()
+            self._servers.close()
 
     async def everywhere(self) -> tuple[list[Link], list[str]]:
         """Return the links of all nodes, and the nodes whose agents did not answer."""
@@ -83,18 +76,9 @@ class LinkExchange:
                     return await _read(str(own), str(far), name)
         return None
 
-    async def _follow(self) -> None:
-        here = self._known().nodes.get(self._node)
-        wanted = set(here.mesh_addresses) if here is not None else set()
-        for address in self._servers.keys() - wanted:
-            self._servers.pop(address).close()
-        for address in wanted - self._servers.keys():
-            try:
-                self._servers[address] = await asyncio.start_server(
-                    self._answer, sock=_listener(address)
-                )
-            except OSError as error:
-                _LOG.warning("links not told here", address=str(address), why=str(error))
+    async def _listen(self, address: Address) -> asyncio.Server:
+        listener = mesh_socket(address, socket.SOCK_STREAM, PORT)
+        return await asyncio.start_server(self._answer, sock=listener)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del reader
@@ -123,17 +107,3 @@ async def _read(own: str, far: str, name: str) -> list[Link]:
         writer.close()
     # Nobody speaks for others.
     return [link for link in told if link.source == name]
-
-
-def _listener(address: Address) -> socket.socket:
-    listener = socket.socket(_FAMILIES[address.family], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(*_FREEBIND[address.family], 1)
-        listener.bind((str(address), PORT))
-        listener.listen()
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener

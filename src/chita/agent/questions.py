@@ -15,28 +15,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from chita.agent.mesh_sockets import FOLLOW_S, AtMeshAddresses, mesh_socket
 from chita.agent.sessions import Sessions
 from chita.desired.tunnels import Endpoint
 from chita.fabric.questions import LENGTH, PORT, Ask, Seen, decoded, encoded
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
-from chita.telemetry.log import logger
 
 PATIENCE_S = 1.0
 """How long an answer may take; a tunnel over the whole world takes a third of it."""
 
 TUNNEL_PREFIX = "chita-wg"
 
-_REOPEN_S = 2.0
-"""How soon a socket follows when our mesh address changes."""
 _KNOWN_S = 5.0
 """How old what a device holds may be for an answer; a peer that is not there is looked up again."""
 _FRESH_S = 1.0
 _AT_ONCE = 64
 """Questions that wait to be answered; what comes on top is dropped, and asked again."""
 
-_FREEBIND = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
-"""IP_FREEBIND (linux/in.h), IPV6_FREEBIND (linux/in6.h): the address may come later."""
 _RECEIVE_PKTINFO = {4: (socket.IPPROTO_IP, 8), 6: (socket.IPPROTO_IPV6, 49)}
 _PKTINFO = {(socket.IPPROTO_IP, 8): 0, (socket.IPPROTO_IPV6, 50): 16}
 """Where the index of the device stands in in_pktinfo (ip(7)) and in6_pktinfo (RFC 3542)."""
@@ -45,18 +41,14 @@ _SIOCGIFNAME = 0x8910  # linux/sockios.h; asks the namespace of the socket
 _NAME_BYTES = 16  # IFNAMSIZ, linux/if.h
 _IFREQ = struct.Struct("@16si20x")
 
-_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_LOG = logger("questions")
-
 
 class Questions:
     """Both sides of the conversation for one node."""
 
     def __init__(self, node: str, cluster: Callable[[], ClusterState], sessions: Sessions) -> None:
-        self._node = node
         self._cluster = cluster
         self._sessions = sessions
-        self._sockets: dict[Address, socket.socket] = {}
+        self._sockets = AtMeshAddresses(node, cluster, self._open, self._close)
         self._waiting: dict[bytes, asyncio.Future[Endpoint | None]] = {}
         self._asked: asyncio.Queue[tuple[Ask, Address, socket.socket]] = asyncio.Queue(_AT_ONCE)
 
@@ -64,14 +56,13 @@ class Questions:
         """Answer for ever; the sockets follow our mesh addresses."""
         try:
             while True:
-                self.follow()
+                await self.follow()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_REOPEN_S):
+                    async with asyncio.timeout(FOLLOW_S):
                         while True:
                             await self._answer(*await self._asked.get())
         finally:
-            for address in list(self._sockets):
-                self._close(address)
+            self._sockets.close()
 
     async def seen_at(self, node: str) -> Endpoint | None:
         """Return where the tunnel of *node* sees ours; None: it cannot be asked or cannot tell."""
@@ -85,7 +76,7 @@ class Questions:
         self._waiting[number] = answer
         try:
             async with asyncio.timeout(PATIENCE_S):
-                self._sockets[own].sendto(encoded(Ask(number)), (str(far), PORT))
+                self._sockets.held[own].sendto(encoded(Ask(number)), (str(far), PORT))
                 found: Endpoint | None = await answer
         except (OSError, TimeoutError):  # no route to it at the moment, or it does not answer
             return None
@@ -95,39 +86,24 @@ class Questions:
 
     def _common(self, far: tuple[Address, ...]) -> tuple[Address, Address] | None:
         """Return our address and the far one of a family that both have, IPv4 first."""
-        for own in sorted(self._sockets, key=lambda address: address.family):
+        for own in sorted(self._sockets.held, key=lambda address: address.family):
             for address in far:
                 if address.family == own.family:
                     return own, address
         return None
 
-    def follow(self) -> None:
+    async def follow(self) -> None:
         """Have one socket at each of our mesh addresses, in the namespace of this thread."""
-        here = self._cluster().nodes.get(self._node)
-        wanted = set(here.mesh_addresses) if here is not None else set()
-        for address in self._sockets.keys() - wanted:
-            self._close(address)
-        for address in wanted - self._sockets.keys():
-            try:
-                self._open(address)
-            except OSError as error:
-                _LOG.warning("no questions at this address", address=str(address), why=str(error))
+        await self._sockets.follow()
 
-    def _open(self, address: Address) -> None:
-        family = address.family
-        sock = socket.socket(_FAMILIES[family], socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        try:
-            sock.setsockopt(*_FREEBIND[family], 1)
-            sock.setsockopt(*_RECEIVE_PKTINFO[family], 1)
-            sock.bind((str(address), PORT))
-        except OSError:
-            sock.close()
-            raise
-        self._sockets[address] = sock
+    async def _open(self, address: Address) -> socket.socket:
+        sock = mesh_socket(address, socket.SOCK_DGRAM, PORT)
+        sock.setsockopt(*_RECEIVE_PKTINFO[address.family], 1)
         asyncio.get_running_loop().add_reader(sock, self._hear, sock)
+        return sock
 
-    def _close(self, address: Address) -> None:
-        sock = self._sockets.pop(address)
+    @staticmethod
+    def _close(sock: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(sock)
         sock.close()
 
