@@ -36,6 +36,8 @@ UNDERLAY = {
     4: [Address.parse("192.0.2.1"), Address.parse("192.0.2.2")],
     6: [Address.parse("2001:db8::1"), Address.parse("2001:db8::2")],
 }
+REKEY_TIMEOUT_S = 5
+"""After which WireGuard itself repeats a handshake (its messages.h)."""
 MESH = [
     (Address.parse("100.64.0.1"), Address.parse("fd00:100:64::1")),
     (Address.parse("100.64.0.2"), Address.parse("fd00:100:64::2")),
@@ -285,6 +287,43 @@ def test_only_who_has_the_preshared_key_gets_a_handshake(
             tunnel.read().peers[keys[1 - it][1]].handshake_s for it, tunnel in enumerate(tunnels)
         ]
         assert [answers, answers] == [at_s > 0 for at_s in shook]
+
+
+@pytest.mark.slow
+def test_a_handshake_that_came_too_early_is_repeated_at_once(tmp_path: Path) -> None:
+    """One node learns of the other first; its packets pass a second after the other has learned."""
+    keys = [key_pair(), key_pair()]
+    with two_nodes() as (_, sockets), ExitStack() as stack:
+        tunnels = []
+        for number, opened in enumerate(sockets):
+            directory = tmp_path / f"node-{number}"
+            directory.mkdir()
+            backend = wireguard_backend("chita-wg", opened, directory=directory)
+            stack.callback(backend.remove)
+            tunnels.append(WireguardTunnel(backend, opened))
+        first = wireguard(0, keys[1][1])
+        # The second is dialled and cannot dial, as a gateway is by a node behind a NAT.
+        peer = msgspec.structs.replace(wireguard(1, keys[0][1]).peers[keys[0][1]], endpoint=None)
+        second = msgspec.structs.replace(wireguard(1, keys[0][1]), peers={keys[0][1]: peer})
+        unknowing = msgspec.structs.replace(second, peers={})
+        tunnels[1].sync(unknowing, Secrets(keys[1][0]), now_s=time.time())
+        tunnels[0].sync(first, Secrets(keys[0][0]), now_s=time.time())
+
+        def is_refused() -> bool:
+            return tunnels[0].read().peers[keys[1][1]].sent_bytes > 0
+
+        def has_shaken_hands() -> bool:
+            tunnels[0].knock()
+            return tunnels[0].read().peers[keys[1][1]].handshake_s > 0
+
+        wait_until(is_refused)
+        began = time.monotonic()
+        tunnels[1].change_peers(second.peers, {}, "")
+        wait_until(has_shaken_hands)
+
+        assert time.monotonic() - began < REKEY_TIMEOUT_S - 1
+        assert set(first.peers) == set(tunnels[0].read().peers)
+        assert first.peers[keys[1][1]].allowed == tunnels[0].read().peers[keys[1][1]].allowed
 
 
 def test_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
