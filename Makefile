@@ -34,6 +34,12 @@ define install
 	fi
 endef
 
+# Runs the tests marked $(1); names them when they may not run.
+define as_root
+	if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest -q -m "$(1)"; \
+	else echo "not root, so skipped:"; $(BIN)/pytest --collect-only -q -m "$(1)" | sed '/^$$/,$$d'; fi
+endef
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,11 +54,19 @@ lab-down: $(VENV)/.run ## remove every trace of the lab (root)
 	@$(CHITA) lab down
 
 .PHONY: test
-test: test-packages $(VENV)/.dev ## everything it needs, then the whole test suite
+test: test-unit test-kernel test-lab ## everything it needs, then the whole test suite
+
+.PHONY: test-unit
+test-unit: test-packages $(VENV)/.dev ## what needs neither root nor a kernel
 	@$(BIN)/pytest -q -n 2 --dist worksteal -m "not kernel and not scenario"
-	if [ "$$(id -u)" = 0 ]; then $(BIN)/pytest -q -m "kernel and not scenario"; $(BIN)/pytest -q -m scenario; \
-	else echo "not root: skipped the kernel and scenario tests by name"; \
-	  $(BIN)/pytest --collect-only -q -m "kernel or scenario" | sed '/^$$/,$$d'; fi
+
+.PHONY: test-kernel
+test-kernel: test-packages $(VENV)/.dev ## the kernel, in network namespaces (root)
+	@$(call as_root,kernel and not scenario)
+
+.PHONY: test-lab
+test-lab: test-packages $(VENV)/.dev ## whole clusters, on the wire (root)
+	@$(call as_root,scenario)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, types, import contracts
