@@ -23,7 +23,7 @@ from chita.lab.places import Cloud, NodePlace
 from chita.lab.underlay import NatKind, Provider, Spoofing
 from chita.model.net import Address
 
-WIREGUARD_PORTS = "51820-52819"
+TUNNEL_PORTS = range(51820, 52820)
 """Where tunnels listen: 51820, or 51820 + a hash mod 1000 behind a NAT."""
 
 KUBELET_PORT = 10250
@@ -221,7 +221,7 @@ def _forward_chain(cloud: Cloud) -> Iterator[str]:
     # Port-less protocols can't share an address: NAT gateways carry TCP, UDP and ICMP only.
     yield '  iifname "br0" oifname "wan0" meta l4proto { tcp, udp, icmp, ipv6-icmp } accept'
     yield '  iifname "br0" oifname "br0" accept'
-    yield f"  ct status dnat udp dport {WIREGUARD_PORTS} counter accept"
+    yield f"  ct status dnat udp dport {TUNNEL_PORTS[0]}-{TUNNEL_PORTS[-1]} counter accept"
     yield f"  ct status dnat tcp dport {{ {RELAY_PORT}, {KUBELET_PORT} }} counter accept"
     yield "  ct status dnat meta l4proto { icmp, ipv6-icmp } counter accept"
     yield "  counter drop"

@@ -20,6 +20,11 @@ Object = dict[str, Any]
 CLOSED_PORT = 7
 """A TCP port on which no pod listens: allowed, the pod refuses; denied, nothing answers."""
 
+HOSTS = "hosts"
+"""The group of all nodes."""
+INTERNET = "internet"
+"""The group of all hosts outside."""
+
 
 class Verdict(StrEnum):
     """What the model expects and what the wire shows."""
@@ -28,13 +33,22 @@ class Verdict(StrEnum):
     DENY = "deny"
 
 
+class Arrival(StrEnum):
+    """What shows that a flow has arrived."""
+
+    NAME = "name"
+    """The listener of the lab that is there says its name; where none is, the kernel refuses."""
+    CONTACT = "contact"
+    """Any answer of the host: its ports are its own, and not the lab's to listen on."""
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Somewhere a flow begins or ends."""
 
     name: str
     """``namespace/pod``, ``host:node`` or the name of an external host."""
     group: str
-    """What the report adds up by: a Kubernetes namespace, ``hosts`` or ``internet``."""
+    """What the report adds up by: a Kubernetes namespace, `HOSTS` or `INTERNET`."""
     netns: str
     """Its network namespace."""
     node: str = ""
@@ -53,6 +67,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     protocol: int
     port: int = 0
     """0 for ICMP."""
+    arrives_at: Address | None = None
+    """What *address* has become when it arrives, if a router on the way translates it."""
+    arrival: Arrival = Arrival.NAME
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
@@ -73,25 +90,25 @@ def pod_ports(pod: Object) -> tuple[tuple[int, int], ...]:
     return tuple(sorted(found))
 
 
-def trials(pods: Iterable[Place], hosts: Iterable[Place], outside: Iterable[Place]) -> list[Trial]:
-    """Return every flow: pod to pod, node to pod, and pod to the world outside.
+def trials(pods: Iterable[Place], hosts: Iterable[Place]) -> list[Trial]:
+    """Return every flow inside the cluster: pod to pod and node to pod.
 
-    For each pair and each family both have: all declared ports, one that nobody listens on, and an
-    echo request.
+    What crosses its edge is in ``chita.lab.outside``.
     """
     pods = list(pods)
     flows: list[Trial] = []
     for destination in pods:
         for source in (*pods, *hosts):
             if source.name != destination.name:
-                flows += _between(source, destination)
-    for destination in outside:
-        for source in pods:
-            flows += _between(source, destination)
+                flows += between(source, destination)
     return flows
 
 
-def _between(source: Place, destination: Place) -> Iterator[Trial]:
+def between(source: Place, destination: Place) -> Iterator[Trial]:
+    """Yield the flows of one pair to the destination's listeners.
+
+    For each family both have: all declared ports, one that nobody listens on, and an echo request.
+    """
     for address in destination.addresses:
         origin = next((a for a in source.addresses if a.family == address.family), None)
         if origin is None:

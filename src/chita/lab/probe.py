@@ -44,9 +44,20 @@ class Expectation(StrEnum):
     """It reaches a listener."""
     REFUSAL = "refusal"
     """It reaches a host on which nothing listens there."""
+    CONTACT = "contact"
+    """It reaches a host, whether something listens there or not."""
     SILENCE = "silence"
     """It is dropped on the way."""
     UNKNOWN = "unknown"
+
+
+class Asking(StrEnum):
+    """What is wanted of the listener of a stream."""
+
+    NAME = "name"
+    """That it says who it is, as those of the lab do."""
+    NOTHING = "nothing"
+    """That it takes the connection: it is not the lab's, and speaks some protocol of its own."""
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +75,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Of the payload, both ways, or of an echo's IP packet; 0: small. Datagrams of a size asked for
     are not fragmented: they pass whole or not."""
     expected: Expectation = Expectation.UNKNOWN
+    asks: Asking = Asking.NAME
 
 
 class Allowed(msgspec.Struct, frozen=True, tag="allowed"):
@@ -151,6 +163,8 @@ def is_expected(expected: Expectation, outcome: Outcome) -> bool:
             return isinstance(outcome, Allowed)
         case Expectation.REFUSAL:
             return isinstance(outcome, Refused)
+        case Expectation.CONTACT:
+            return isinstance(outcome, Allowed | Refused)
         case Expectation.SILENCE:
             return isinstance(outcome, TimedOut | Unreachable)
         case Expectation.UNKNOWN:
@@ -201,6 +215,8 @@ async def _over_stream(flow: Flow) -> str:
     loop = asyncio.get_running_loop()
     with _open(flow, socket.SOCK_STREAM) as sock:
         await loop.sock_connect(sock, (str(flow.destination), flow.port))
+        if flow.asks is Asking.NOTHING:
+            return ""
         message = echo.request(flow.size_bytes)
         await loop.sock_sendall(sock, message)
         data = bytearray()

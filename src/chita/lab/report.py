@@ -88,6 +88,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     flows: list[FlowLine]
     untried: dict[str, int] = {}
     """How many flows this kernel has no sockets for, by their protocol."""
+    undecided: dict[str, int] = {}
+    """How many flows nobody can say of what should come of them, by the reason; not tried."""
     seconds: float
 
     @property
@@ -253,6 +255,10 @@ def _summary(report: Report) -> RenderableType:
             *(
                 Text(f"{_counted(count, 'flow')} not tried: this kernel has no {name}", "yellow")
                 for name, count in report.untried.items()
+            ),
+            *(
+                Text(f"{_counted(count, 'flow')} not tried: {why}", "dim")
+                for why, count in report.undecided.items()
             ),
         ),
         title="model and wire agree" if good else "model and wire DISAGREE",

@@ -13,11 +13,23 @@ from chita.compute.explain import explain, explanation_text
 from chita.compute.flow import Flow as ModelFlow
 from chita.lab.attach import attached_pods, pod_key
 from chita.lab.cluster import Lab
-from chita.lab.matrix import CLOSED_PORT, Place, Trial, Verdict, pod_ports, trials
+from chita.lab.matrix import (
+    CLOSED_PORT,
+    HOSTS,
+    INTERNET,
+    Arrival,
+    Place,
+    Trial,
+    Verdict,
+    pod_ports,
+    trials,
+)
 from chita.lab.netns import netns_path
+from chita.lab.outside import crossing
 from chita.lab.ping import ping
 from chita.lab.probe import (
     Allowed,
+    Asking,
     Expectation,
     Flow,
     Outcome,
@@ -48,7 +60,9 @@ async def _run(lab: Lab) -> Report:
     statuses = {node.name: lab.status(node.name) for node in lab.topology.nodes}
     # Links first: they open the tunnels that the flows then use.
     links = await _links(lab, cluster, statuses)
-    every = trials(*places(lab, cluster))
+    pods, hosts, outside = places(lab, cluster)
+    edge = crossing(cluster, lab.topology.clouds, pods=pods, hosts=hosts, outside=outside)
+    every = [*trials(pods, hosts), *edge.trials]
     lacking = lacking_protocols()
     untried = Counter(protocol_name(trial.protocol) for trial in every if trial.protocol in lacking)
     flows = await _flows(cluster, [trial for trial in every if trial.protocol not in lacking])
@@ -57,6 +71,7 @@ async def _run(lab: Lab) -> Report:
         links=links,
         flows=flows,
         untried=dict(untried),
+        undecided=edge.undecided,
         seconds=round(time.perf_counter() - started, 1),
     )
 
@@ -110,7 +125,7 @@ def places(lab: Lab, cluster: ClusterState) -> tuple[list[Place], list[Place], l
     hosts = [
         Place(
             name=f"host:{node.name}",
-            group="hosts",
+            group=HOSTS,
             netns=node.namespace,
             node=node.name,
             addresses=cluster.nodes[node.name].mesh_addresses,
@@ -120,9 +135,9 @@ def places(lab: Lab, cluster: ClusterState) -> tuple[list[Place], list[Place], l
     outside = [
         Place(
             name=place.host.name,
-            group="internet",
+            group=INTERNET,
             netns=place.namespace,
-            addresses=tuple(a for a in place.host.addresses if a.family == 4),
+            addresses=place.host.addresses,
             listens=tuple((port.number, port.port) for port in place.host.ports),
         )
         for place in lab.topology.hosts
@@ -135,12 +150,19 @@ def model_flow(trial: Trial) -> ModelFlow:
     is_echo = trial.port == 0
     return ModelFlow(
         source=trial.source_address,
-        destination=trial.address,
+        destination=trial.arrives_at or trial.address,
         protocol=trial.protocol,
         destination_port=trial.port,
         icmp_type=_ICMP_ECHO_REQUEST[trial.address.family] if is_echo else None,
         icmp_code=0 if is_echo else None,
+        source_node=_host(trial.source),
+        destination_node=_host(trial.destination),
     )
+
+
+def _host(place: Place) -> str | None:
+    """Return the node that *place* itself is: locations may have the same private addresses."""
+    return place.node if place.group == HOSTS else None
 
 
 def _wire_flow(trial: Trial, expected: Verdict) -> Flow:
@@ -151,11 +173,14 @@ def _wire_flow(trial: Trial, expected: Verdict) -> Flow:
         port=trial.port,
         source=trial.source_address,
         expected=_expectation(trial, expected),
+        asks=Asking.NAME if trial.arrival is Arrival.NAME else Asking.NOTHING,
     )
 
 
 def _expectation(trial: Trial, expected: Verdict) -> Expectation:
     match expected:
+        case Verdict.ALLOW if trial.arrival is Arrival.CONTACT:
+            return Expectation.CONTACT
         case Verdict.ALLOW if _is_closed(trial):
             return Expectation.REFUSAL
         case Verdict.ALLOW:
@@ -173,7 +198,8 @@ def _is_closed(trial: Trial) -> bool:
 
 def _seen(trial: Trial, outcome: Outcome) -> Verdict:
     """Return what the wire says; a refusal by a pod that does not listen means it got there."""
-    reached = isinstance(outcome, Allowed) or (_is_closed(trial) and isinstance(outcome, Refused))
+    refusal_counts = _is_closed(trial) or trial.arrival is Arrival.CONTACT
+    reached = isinstance(outcome, Allowed) or (refusal_counts and isinstance(outcome, Refused))
     return Verdict.ALLOW if reached else Verdict.DENY
 
 

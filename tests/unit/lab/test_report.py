@@ -87,6 +87,12 @@ def test_flows_that_nobody_can_try_are_counted() -> None:
     assert "36 flows not tried: this kernel has no SCTP" in text(shown)
 
 
+def test_what_nobody_can_decide_is_counted_with_its_reason() -> None:
+    shown = msgspec.structs.replace(report([FLOW], [LINK, BACK]), undecided={"no NAT": 2})
+
+    assert "2 flows not tried: no NAT" in text(shown)
+
+
 def test_disagreements_are_those_alone() -> None:
     assert [WRONG] == report([FLOW, WRONG, DENIED], []).disagreements
 
