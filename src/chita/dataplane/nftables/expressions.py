@@ -42,6 +42,7 @@ from chita.dataplane.nftables.objects import (
     SetMark,
     Statement,
     SynOnly,
+    Tally,
     Value,
     Verdict,
     VerdictLookup,
@@ -107,7 +108,7 @@ class EncodedRule(msgspec.Struct, frozen=True):
     attributes: bytes
 
 
-def encode_rule(chain: str, rule: Rule, set_ids: Iterator[int]) -> EncodedRule:
+def encode_rule(chain: str, rule: Rule, set_ids: Iterator[int], table: str = TABLE) -> EncodedRule:
     """Return *rule* encoded for *chain*; *set_ids* number the sets of one transaction."""
     sets: list[tuple[bytes, bytes]] = []
     body: list[bytes] = []
@@ -120,7 +121,7 @@ def encode_rule(chain: str, rule: Rule, set_ids: Iterator[int]) -> EncodedRule:
             body.append(_statement(statement))
     # NFTA_RULE_TABLE, _CHAIN, _EXPRESSIONS, _USERDATA
     encoded = (
-        text(1, TABLE) + text(2, chain) + nested(4, *body) + attribute(7, _user_data(rule))
+        text(1, table) + text(2, chain) + nested(4, *body) + attribute(7, _user_data(rule))
     )  # fmt: skip
     return EncodedRule(tuple(sets), encoded)
 
@@ -212,6 +213,8 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912
             return [_load(field), lookup]
         case Counter():
             return [_expression("counter")]
+        case Tally(field, prefix, name):
+            return _tally(field, prefix, name)
         case Limit(Rate(count, period), burst_packets):
             each = (long(1, count), long(2, period.seconds))
             return [_expression("limit", *each, number(3, burst_packets), number(4, 0))]
@@ -239,6 +242,15 @@ def _expressions(statement: Statement) -> list[bytes]:  # noqa: PLR0911, PLR0912
             return _clamp_mss()
         case AnonymousLookup():
             raise AssertionError("an anonymous set is encoded with its rule")
+
+
+def _tally(field: Field, prefix: int, name: str) -> list[bytes]:
+    size = FIELDS[field].size
+    masks = [] if prefix == 8 * size else [_mask(_prefix_mask(size, prefix))]
+    # NFTA_DYNSET_SET_NAME; _OP: update (1); _SREG_KEY; _EXPR: a fresh element's counter
+    counter = nested(7, text(1, "counter"), nested(2))
+    update = _expression("dynset", text(1, name), number(3, 1), number(4, REGISTER), counter)
+    return [_load(field), *masks, update]
 
 
 def _load_mark() -> bytes:

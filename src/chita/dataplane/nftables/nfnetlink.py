@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chita.dataplane.netlink.message import attributes, messages, string
 from chita.dataplane.nftables.attributes import Flag, Message, batch_mark, message
@@ -18,7 +18,7 @@ from chita.dataplane.nftables.transaction import (
     Transaction,
     render_transaction,
 )
-from chita.dataplane.nftables.wire import encode
+from chita.dataplane.nftables.wire import Encoded, encode
 from chita.errors import KernelError, UnsupportedError
 
 _NETLINK_NETFILTER = 12
@@ -66,24 +66,33 @@ class Nfnetlink:
         Raises:
             KernelError: refused; the message has the first operation refused and why.
         """
-        batch, operations = self._batch(transaction)
-        if not operations:
-            return
+        steps = list(encode(transaction))
+        if steps:
+            self._commit(steps, f"nftables transaction of {len(transaction)} operations")
+
+    def commit_messages(self, messages: Sequence[Encoded], *, what: str) -> None:
+        """Make all of *messages* take effect at once: what no `Transaction` says, another table.
+
+        Raises:
+            KernelError: refused.
+        """
+        self._commit([(None, each) for each in messages], what)
+
+    def _commit(self, steps: Sequence[tuple[Operation | None, Encoded]], what: str) -> None:
+        batch, operations = self._batch(steps)
         self._make_room(len(batch))
         try:
             self._socket.send(batch)
             self._await_answer(operations)
         except OSError as error:
-            raise KernelError(
-                f"nftables transaction of {len(transaction)} operations: {error}",
-                errno=error.errno or 0,
-            ) from error
+            raise KernelError(f"{what}: {error}", errno=error.errno or 0) from error
 
-    def _batch(self, transaction: Transaction) -> tuple[bytes, dict[int, Operation]]:
+    def _batch(
+        self, steps: Sequence[tuple[Operation | None, Encoded]]
+    ) -> tuple[bytes, dict[int, Operation | None]]:
         """Return the batch and its operations by sequence number."""
         first = self._seq + 1
-        steps = list(encode(transaction))
-        operations: dict[int, Operation] = {}
+        operations: dict[int, Operation | None] = {}
         pieces = [batch_mark(Message.BATCH_BEGIN, first)]
         last = first + len(steps)
         for seq, (step, (kind, flags, content)) in enumerate(steps, start=first + 1):
@@ -103,7 +112,7 @@ class Nfnetlink:
             # Refusals may be as many as messages.
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, self._send_bytes)
 
-    def _await_answer(self, operations: dict[int, Operation]) -> None:
+    def _await_answer(self, operations: dict[int, Operation | None]) -> None:
         refused: KernelError | None = None
         begin, last = min(operations) - 1, max(operations)
         while True:

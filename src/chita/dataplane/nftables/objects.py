@@ -177,6 +177,19 @@ class Counter(msgspec.Struct, frozen=True, tag=True):
     """Count packets and bytes that come so far in the rule."""
 
 
+class Tally(msgspec.Struct, frozen=True, tag=True):
+    """Count packets and bytes in the element of *set* that is the field's first *prefix* bits.
+
+    The kernel makes the element, and forgets it when it was not touched for the set's time-out. A
+    set that is full counts no newcomer; the packet goes on all the same.
+    """
+
+    field: Field
+    """An address."""
+    prefix: int
+    set: str
+
+
 class Limit(msgspec.Struct, frozen=True, tag=True):
     """Matches at most *rate* packets, after a burst of *burst_packets*."""
 
@@ -230,6 +243,7 @@ Statement = (
     | Goto
     | VerdictLookup
     | Counter
+    | Tally
     | Limit
     | Log
     | Nflog

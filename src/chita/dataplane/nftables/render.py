@@ -42,6 +42,7 @@ from chita.dataplane.nftables.objects import (
     SetMark,
     Statement,
     SynOnly,
+    Tally,
     Value,
     Verdict,
     VerdictLookup,
@@ -170,6 +171,8 @@ def statement_text(statement: Statement) -> str:  # noqa: PLR0911, PLR0912, C901
             return f"jump {chain}"
         case Goto(chain):
             return f"goto {chain}"
+        case Tally(field, prefix, name):
+            return f"update @{name} {{ {field}{_mask(field, prefix)} counter }}"
         case Limit(rate, burst_packets):
             return f"limit rate {rate} burst {burst_packets} packets"
         case Log(prefix):

@@ -44,6 +44,7 @@ from chita.dataplane.nftables.objects import (
     SetKind,
     SetMark,
     SynOnly,
+    Tally,
     Value,
     VerdictLookup,
     netmask,
@@ -260,7 +261,7 @@ class _Walk:
                     self._masqueraded = True
                 case ClampMss():
                     self._clamped = True
-                case Counter() | Limit():
+                case Counter() | Tally() | Limit():
                     pass
                 case _:
                     assert_never(statement)

@@ -75,7 +75,7 @@ def _messages(step: Operation, set_ids: Iterator[int]) -> Iterator[Encoded]:  # 
         case DeleteSet(name) | DeleteMap(name):
             yield Message.DELSET, 0, text(1, TABLE) + text(2, name)
         case AddChain(chain):
-            yield Message.NEWCHAIN, Flag.CREATE | Flag.EXCL, _chain(chain)
+            yield Message.NEWCHAIN, Flag.CREATE | Flag.EXCL, chain_attributes(chain)
         case DeleteChain(name):
             yield Message.DELCHAIN, 0, text(1, TABLE) + text(3, name)
         case FlushChain(name):
@@ -89,9 +89,10 @@ def _messages(step: Operation, set_ids: Iterator[int]) -> Iterator[Encoded]:  # 
                 yield Message.NEWRULE, Flag.CREATE | Flag.APPEND, encoded.attributes
 
 
-def _chain(chain: Chain) -> bytes:
+def chain_attributes(chain: Chain, table: str = TABLE) -> bytes:
+    """Return the attributes that make a chain."""
     # NFTA_CHAIN_TABLE, _NAME
-    name = text(1, TABLE) + text(3, chain.name)
+    name = text(1, table) + text(3, chain.name)
     return name if chain.hook is None else name + _hook(chain.hook)
 
 
