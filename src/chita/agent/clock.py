@@ -8,16 +8,20 @@ and nothing says why.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
 TOLERATED_S = 5.0
 """What a time daemon may slew or step without harm: handshakes are repeated every five seconds."""
 
+LOOK_S = 1.0
+"""How often the clocks are compared, seconds."""
 KEEP_EVERY_S = 60.0
 """How often the time is written down, for the next start."""
 
@@ -59,6 +63,12 @@ class ClockWatch:
             temporary = self._file.with_suffix(".new")
             temporary.write_text(f"{self._latest_s:.0f}\n", encoding="ascii")
             temporary.replace(self._file)
+
+    async def run(self) -> NoReturn:
+        """Look every second, for ever."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_S)
 
     @property
     def problem(self) -> str:

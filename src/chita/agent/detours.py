@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import msgspec
 
+from chita.agent.facts import Observed
 from chita.agent.record import OwnRecord
 from chita.dataplane.detour.engine import Dial, Serve, Task
 from chita.dataplane.detour.process import DetourProcess
@@ -88,10 +89,12 @@ class Detours:
         self._publish(port if is_up else 0)
 
     def _publish(self, port: int) -> None:
-        if self._record.observed.tcp_relay_port != port:
-            self._record.observed = msgspec.structs.replace(
-                self._record.observed, tcp_relay_port=port
-            )
+        self._observe(msgspec.structs.replace(self._record.observed, tcp_relay_port=port))
+
+    def _observe(self, observed: Observed) -> None:
+        """Have our record say what we found out, if that is news."""
+        if observed != self._record.observed:
+            self._record.observed = observed
             self._changed(self._told)
 
     def _dial(self, now_s: float) -> None:
@@ -103,7 +106,7 @@ class Detours:
             if now_s - self._turned_s < (BLOCKED_S if is_blocked else FREE_S):
                 return
         self._turned_s = None
-        self._tell_of_udp(passes=not is_blocked)
+        self._observe(msgspec.structs.replace(self._record.observed, udp_passes=not is_blocked))
         chosen = detours(cluster, self._record.node) if is_blocked else []
         entries = {node.name: ENTRY_PORT + 2 * i for i, node in enumerate(chosen)}
         tasks = {
@@ -119,12 +122,6 @@ class Detours:
             _LOG.info("streams", to=", ".join(entries) or "nobody")
             self._told = entries
             self._changed(entries)
-
-    def _tell_of_udp(self, *, passes: bool) -> None:
-        observed = self._record.observed
-        if observed.udp_passes != passes:
-            self._record.observed = msgspec.structs.replace(observed, udp_passes=passes)
-            self._changed(self._told)
 
     def _ensure(self, name: str, task: Task) -> None:
         self._running.add(name)

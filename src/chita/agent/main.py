@@ -70,8 +70,6 @@ SETTLE_S = 30.0
 
 JOIN_RETRY_S = 1.0
 HEALTH_FILE = "health.json"
-CLOCK_S = 1.0
-"""How often the clocks are compared, seconds."""
 
 _LOG = logger("agent")
 
@@ -177,7 +175,6 @@ class Agent:
         self._answers = Answers(
             self._reconciler, self._view, self._record, self._prober, sessions, self._clock
         )
-        self._links = self._answers.links
 
     async def run(self) -> None:
         """Run every part until SIGTERM or SIGINT, or until one fails.
@@ -234,8 +231,8 @@ class Agent:
                 reconciler.reconsider,
             ),
             "detours": self._detours.run(),
-            "links": self._links.run(),
-            "clock": self._watch_clock(),
+            "links": self._answers.links.run(),
+            "clock": self._clock.run(),
             "health file": keep_remembered(
                 self._settings.run_dir / HEALTH_FILE, lambda: self._prober.health
             ),
@@ -292,11 +289,6 @@ class Agent:
         """Return what there is to probe: nothing before the kernel holds the ways to it."""
         state = self._reconciler.state
         return Plan(self._reconciler.cluster, state) if state is not None else None
-
-    async def _watch_clock(self) -> None:
-        while True:
-            self._clock.look()
-            await asyncio.sleep(CLOCK_S)
 
     async def _settle_memory(self) -> None:
         """Let the first sync fill memory, then tidy up."""
