@@ -21,7 +21,7 @@ from chita.api.watch import Batch
 from chita.compute.incremental import IncrementalPolicy
 from chita.desired.node_state import NodeState
 from chita.errors import KernelError
-from chita.fabric.health import UNPROBED, Health
+from chita.fabric.health import UNPROBED, Health, Shortcut
 from chita.mirror.view import ClusterView
 from chita.model.cluster import COLLECTIONS, Change, ClusterState, Put, fold, news
 from chita.model.endpoint import WorkloadEndpoint
@@ -120,6 +120,7 @@ class Reconciler:
         self.writes = 0
         self._health = UNPROBED
         self._detours: Mapping[str, int] = {}
+        self._shortcuts: Mapping[str, Shortcut] = {}
         self._decided_on = UNPROBED
         """The health that the paths in force follow from."""
         self.last_sync_s = 0.0
@@ -149,8 +150,10 @@ class Reconciler:
     @property
     def health(self) -> Health:
         """What probes found out, as it was last told, and which nodes are dialled in streams."""
-        if self._health.detours != self._detours:
-            self._health = msgspec.structs.replace(self._health, detours=self._detours)
+        if (self._health.detours, self._health.shortcuts) != (self._detours, self._shortcuts):
+            self._health = msgspec.structs.replace(
+                self._health, detours=self._detours, shortcuts=self._shortcuts
+            )
         return self._health
 
     def heed(self, health: Health) -> None:
@@ -161,6 +164,11 @@ class Reconciler:
     def detour(self, detours: Mapping[str, int]) -> None:
         """Decide the paths anew: nodes are dialled in streams, or not any more."""
         self._detours = detours
+        self._wake.set()
+
+    def shorten(self, shortcuts: Mapping[str, Shortcut]) -> None:
+        """Decide the paths anew: to some nodes there is a shortcut, or not any more."""
+        self._shortcuts = shortcuts
         self._wake.set()
 
     def reconsider(self) -> None:

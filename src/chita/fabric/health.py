@@ -74,6 +74,23 @@ class WayHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Typical round trip (median) when the verdict or the order of relays last changed, seconds."""
 
 
+class ShortcutState(StrEnum):
+    """How far two busy ordinary nodes of a large fabric are with a tunnel of their own."""
+
+    OPEN = "open"
+    """Both ends have it, and use it once an answer proved it."""
+    CLOSING = "closing"
+    """It stands, as the other end may still send by it; we don't."""
+    REFUSED = "refused"
+
+
+class Shortcut(msgspec.Struct, frozen=True):
+    """A shortcut to a node, or why there is none though there is traffic."""
+
+    state: ShortcutState
+    reason: str
+
+
 class Health(msgspec.Struct, frozen=True):
     """What is known of every probed way."""
 
@@ -83,6 +100,8 @@ class Health(msgspec.Struct, frozen=True):
 
     Where UDP is blocked; of even epochs, those of odd ones are one more.
     """
+    shortcuts: Mapping[str, Shortcut] = {}
+    """By node; one that is not there has little traffic with us. Of large fabrics only."""
 
     def of(self, way: Way) -> WayHealth:
         """Return what is known of *way*; of one that was never probed: nothing."""

@@ -2,15 +2,20 @@
 
 A tunnel costs both ends a session, a peer, keepalives and probes; between all nodes of two large
 locations there are hundreds of thousands, nearly all for nothing. So above a size that the settings
-say, ordinary nodes of different locations meet at gateways (hybrid reference 5.2).
+say, ordinary nodes of different locations meet at gateways (hybrid reference 5.2), save two that
+are busy with each other (`chita.fabric.shortcuts`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 
+from chita.desired.paths import Rung, RungState
 from chita.fabric.candidates import is_dialable
 from chita.fabric.gateways import is_gateway
+from chita.fabric.health import Shortcut, ShortcutState
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
 
@@ -23,21 +28,39 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
     places: frozenset[str] = frozenset()
     """Locations that have gateways."""
 
-    def refused(self, here: FabricNode, there: FabricNode) -> str:
+    def refused(self, here: FabricNode, there: FabricNode, shortcut: Shortcut | None = None) -> str:
         """Return why the two have no tunnel with each other; empty: they may.
+
+        A *shortcut* that is open, or not closed yet, is one.
+        """
+        if not self._is_apart(here, there):
+            return ""
+        if shortcut is None:
+            return f"{self.refusal}, and too little traffic was seen for a shortcut"
+        if shortcut.state is ShortcutState.REFUSED:
+            return f"{self.refusal}, and there is no shortcut: {shortcut.reason}"
+        return ""
+
+    def shortcut(
+        self, here: FabricNode, there: FabricNode, shortcuts: Mapping[str, Shortcut]
+    ) -> Shortcut | None:
+        """Return what is known of a shortcut to *there*; None too if the two need none."""
+        found = shortcuts.get(there.name)
+        return found if found is not None and self._is_apart(here, there) else None
+
+    def _is_apart(self, here: FabricNode, there: FabricNode) -> bool:
+        """Whether the two meet at gateways.
 
         Who can be dialled is a gateway, or a drained one, whose tunnels stay: what is still on the
         way to it arrives. Without a gateway in either location nobody is sent a longer way round.
         """
-        if (
-            not self.refusal
-            or here.location == there.location
-            or not (here.location in self.places or there.location in self.places)
-            or is_dialable(there)
-            or is_dialable(here)
-        ):
-            return ""
-        return self.refusal
+        return (
+            bool(self.refusal)
+            and here.location != there.location
+            and (here.location in self.places or there.location in self.places)
+            and not is_dialable(there)
+            and not is_dialable(here)
+        )
 
 
 FULL = Mesh()
@@ -55,3 +78,25 @@ def mesh(cluster: ClusterState) -> Mesh:
             [node.location for node in cluster.fabric_nodes.values() if is_gateway(node)]
         ),
     )
+
+
+def as_shortcut(rungs: Sequence[Rung], shortcut: Shortcut | None) -> Sequence[Rung]:
+    """Return the *rungs* of a tunnel as those of a shortcut, if it is one.
+
+    While it is closing nothing is sent by it, whatever its probes say.
+    """
+    if shortcut is None or shortcut.state is ShortcutState.REFUSED:
+        return rungs
+    return [
+        rung
+        if rung.state is RungState.REFUSED
+        else msgspec.structs.replace(
+            rung, state=_state(rung, shortcut), reason=f"{rung.reason}; {shortcut.reason}"
+        )
+        for rung in rungs
+    ]
+
+
+def _state(rung: Rung, shortcut: Shortcut) -> RungState:
+    is_closing = shortcut.state is ShortcutState.CLOSING
+    return RungState.UNPROVEN if is_closing and rung.state is RungState.READY else rung.state

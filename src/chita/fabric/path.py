@@ -28,9 +28,17 @@ import msgspec
 from chita.desired.paths import IPV6_MINIMUM_MTU, Path, PathKind, Rung, RungState, Session
 from chita.fabric.claims import claims
 from chita.fabric.detours import detour_offer
-from chita.fabric.health import UNPROBED, Direct, Health, Local, Verdict, WayHealth
+from chita.fabric.health import (
+    UNPROBED,
+    Direct,
+    Health,
+    Local,
+    Shortcut,
+    Verdict,
+    WayHealth,
+)
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
-from chita.fabric.mesh import mesh
+from chita.fabric.mesh import as_shortcut, mesh
 from chita.fabric.promises import REMEMBERED, Promise, Promises
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
@@ -51,10 +59,16 @@ def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[
     meshed = mesh(cluster)
 
     def promise(one: FabricNode, other: FabricNode) -> Promise:
-        return _REMEMBERED.of(cluster, one, other, claimed, meshed.refused(one, other))
+        cut = health.shortcuts.get(other.name) if one is here else None
+        return _REMEMBERED.of(cluster, one, other, claimed, meshed.refused(one, other, cut))
 
     near = {
-        name: _DECIDED.near(local, name, promise(here, there), health)
+        name: _DECIDED.near(
+            (local, name),
+            promise(here, there),
+            health,
+            meshed.shortcut(here, there, health.shortcuts),
+        )
         for name in names
         if (there := cluster.fabric_nodes.get(name)) is not None
     }
@@ -78,6 +92,7 @@ class _Known(msgspec.Struct, frozen=True):
     """By epoch of the keys, newest first."""
     detour: int | None
     """The port of loopback that leads to it in a stream."""
+    shortcut: Shortcut | None
 
 
 class _Decisions:
@@ -90,13 +105,16 @@ class _Decisions:
         self._near: dict[tuple[str, str], tuple[Promise, _Known, Near]] = {}
         self._paths: dict[tuple[str, str], tuple[Near, Rung, Path]] = {}
 
-    def near(self, local: str, there: str, promise: Promise, health: Health) -> Near:
-        """Return the rungs to *there* on which no other forwards."""
-        pair = (local, there)
+    def near(
+        self, pair: tuple[str, str], promise: Promise, health: Health, shortcut: Shortcut | None
+    ) -> Near:
+        """Return the rungs from one to the other of *pair* on which no third forwards."""
+        _, there = pair
         known = _Known(
             health.of(Local(there)),
             tuple([health.of(Direct(there, epoch)) for epoch in promise.tunnels]),
             health.detours.get(there),
+            shortcut,
         )
         held = self._near.get(pair)
         if held is not None and held[0] is promise and held[1] == known:
@@ -132,7 +150,10 @@ def _near(promise: Promise, there: str, known: _Known) -> Near:
     }
     used = _epoch(direct)
     return Near(
-        rungs=(*local_rungs(promise.local, known.local), *tunnels[used][0]),
+        rungs=(
+            *local_rungs(promise.local, known.local),
+            *as_shortcut(tunnels[used][0], known.shortcut),
+        ),
         sessions=tuple([Session(epoch, dial) for epoch, (_, dial) in tunnels.items()]),
         epoch=used,
     )
