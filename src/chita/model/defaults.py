@@ -24,6 +24,9 @@ TIER_FIELDS: Final[dict[str, dict[str, Any]]] = {
     for tier in BUILT_IN_TIERS
 }
 """The spec of each tier that always exists; no field of it may be changed."""
+_TIER_DEFAULTS: Final = {"defaultAction": "Deny"}
+_COMPUTED: Final = frozenset({"Tier", "IPPool"})
+"""Kinds with defaults that depend on other fields, so that no schema can say them."""
 
 
 def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def apply_defaults(obj: Mapping[str, Any]) -> dict[str, Any]:
     if schema is None or not isinstance(record := schema.fields.get("spec"), Record):
         return result
     spec = result.get("spec")
-    if spec is None and record.defaults:
+    if spec is None and (record.defaults or schema.of.kind in _COMPUTED):
         spec = {}
     if not isinstance(spec, dict):
         return result
@@ -68,16 +71,18 @@ def _default_tier(tier: Mapping[str, Any], spec: dict[str, Any]) -> None:
     """The built-in tiers have an order and an action of their own."""
     metadata = tier.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    for field, value in TIER_FIELDS.get(str(name), {}).items():
+    for field, value in TIER_FIELDS.get(str(name), _TIER_DEFAULTS).items():
         if spec.get(field) is None:
             spec[field] = value
 
 
 def _default_pool(spec: dict[str, Any]) -> None:
     """What depends on other fields: the block size on the family, the uses on the selector."""
-    if spec.get("namespaceSelector") and spec.get("allowedUses") is None:
-        # Addresses of tunnels are in no namespace, so the usual default would contradict it.
-        spec["allowedUses"] = ["Workload"]
+    if spec.get("allowedUses") is None:
+        # Addresses of tunnels are in no namespace, so with a selector of those it has one use.
+        spec["allowedUses"] = (
+            ["Workload"] if spec.get("namespaceSelector") else ["Workload", "Tunnel"]
+        )
     if spec.get("blockSize") is not None:
         return
     try:

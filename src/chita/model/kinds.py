@@ -41,6 +41,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     status: StatusPart = StatusPart.NONE
     fields: tuple[str, ...] = ()
     """Selectable fields, beside ``metadata.name`` and ``metadata.namespace``."""
+    only_name: str = ""
+    """What its one object is named; empty: there may be many."""
 
     @property
     def api_version(self) -> str:
@@ -93,6 +95,7 @@ def _kind(  # noqa: PLR0913 - the columns of the table below
     scope: Scope,
     status: StatusPart = StatusPart.NONE,
     fields: tuple[str, ...] = (),
+    only_name: str = "",
 ) -> Kind:
     return Kind(
         group=group,
@@ -103,6 +106,7 @@ def _kind(  # noqa: PLR0913 - the columns of the table below
         short_names=short_names,
         status=status,
         fields=fields,
+        only_name=only_name,
     )
 
 
@@ -117,6 +121,7 @@ _chita = partial(_kind, group="chita.dev", version="v1alpha1", scope=_CLUSTER)
 
 _TIER = ("spec.tier",)
 _NODE = ("spec.node",)
+_DEFAULT = "default"
 
 KINDS: tuple[Kind, ...] = (
     _core("Namespace", "namespaces", "ns", scope=_CLUSTER, status=_SPLIT, fields=("status.phase",)),
@@ -167,7 +172,11 @@ KINDS: tuple[Kind, ...] = (
     # What it replaced, for the clusters that still have them.
     _cluster_policy("AdminNetworkPolicy", "adminnetworkpolicies", "anp", version="v1alpha1"),
     _cluster_policy(
-        "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", "banp", version="v1alpha1"
+        "BaselineAdminNetworkPolicy",
+        "baselineadminnetworkpolicies",
+        "banp",
+        version="v1alpha1",
+        only_name=_DEFAULT,
     ),
     _calico(
         "NetworkPolicy",
@@ -204,7 +213,13 @@ KINDS: tuple[Kind, ...] = (
     _calico("WorkloadEndpoint", "workloadendpoints", "wep", scope=_NAMESPACED, fields=_NODE),
     _calico("IPPool", "ippools", "ipp", "pool"),
     _calico("IPReservation", "ipreservations"),
-    _calico("IPAMConfiguration", "ipamconfigurations", "ipamconfig", "ipamconfigs"),
+    _calico(
+        "IPAMConfiguration",
+        "ipamconfigurations",
+        "ipamconfig",
+        "ipamconfigs",
+        only_name=_DEFAULT,
+    ),
     _calico("IPAMBlock", "ipamblocks"),
     _calico("IPAMHandle", "ipamhandles"),
     _calico("BlockAffinity", "blockaffinities", "affinity", "affinities", fields=_NODE),
@@ -218,11 +233,24 @@ KINDS: tuple[Kind, ...] = (
         "kcc",
         "kccs",
         status=_SPLIT,
+        only_name=_DEFAULT,
     ),
-    _calico("ClusterInformation", "clusterinformations", "clusterinfo", "clusterinfos"),
+    _calico(
+        "ClusterInformation",
+        "clusterinformations",
+        "clusterinfo",
+        "clusterinfos",
+        only_name=_DEFAULT,
+    ),
     _calico("CalicoNodeStatus", "caliconodestatuses", status=_SPLIT),
     _calico("Node", "nodes"),
-    _chita("FabricConfiguration", "fabricconfigurations", "fabric", status=_SPLIT),
+    _chita(
+        "FabricConfiguration",
+        "fabricconfigurations",
+        "fabric",
+        status=_SPLIT,
+        only_name=_DEFAULT,
+    ),
     _chita("Location", "locations", "loc", status=_SPLIT),
     # One writer, one write: the node sets spec and status of its own record together.
     _chita("FabricNode", "fabricnodes", "fn", status=StatusPart.NONE),

@@ -17,20 +17,20 @@ LABEL_VALUE_LENGTH: Final = 63
 ANNOTATIONS_SIZE: Final = 256 * 1024
 """Bytes of all keys and values together (v3 and Kubernetes ObjectMeta)."""
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DNS_1035_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_DNS_SUBDOMAIN = re.compile(rf"{_DNS_LABEL.pattern}(\.{_DNS_LABEL.pattern})*")
-_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_PORT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_RULE_PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
-_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
+DNS_SUBDOMAIN = re.compile(rf"{DNS_LABEL.pattern}(\.{DNS_LABEL.pattern})*")
+LABEL_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+PORT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+RULE_PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
 
 
 def dns_label_problem(name: str) -> str | None:
     """RFC 1123 label: a name without dots, as of a namespace or a tier."""
     if len(name) > DNS_LABEL_LENGTH:
         return _too_long(name, DNS_LABEL_LENGTH)
-    if _DNS_LABEL.fullmatch(name):
+    if DNS_LABEL.fullmatch(name):
         return None
     return (
         f"'{name}' is not a DNS label: use lower case letters, digits and '-', with a letter or "
@@ -50,7 +50,7 @@ def dns_subdomain_problem(name: str) -> str | None:
     """RFC 1123 subdomain: labels separated by dots, as most objects are named."""
     if len(name) > DNS_SUBDOMAIN_LENGTH:
         return _too_long(name, DNS_SUBDOMAIN_LENGTH)
-    if _DNS_SUBDOMAIN.fullmatch(name):
+    if DNS_SUBDOMAIN.fullmatch(name):
         return None
     return (
         f"'{name}' is not a DNS name: use lower case letters, digits, '-' and '.', with a letter "
@@ -69,7 +69,7 @@ def label_key_problem(key: str) -> str | None:
             return f"'{key}' has a prefix that is no DNS name: {problem}"
     if len(name) > LABEL_NAME_LENGTH:
         return _too_long(name, LABEL_NAME_LENGTH)
-    if _LABEL_NAME.fullmatch(name):
+    if LABEL_NAME.fullmatch(name):
         return None
     return (
         f"'{key}' is not a label key: the name has letters, digits, '-', '_' and '.', with a "
@@ -81,7 +81,7 @@ def label_value_problem(value: str) -> str | None:
     """Return what is wrong with the value of a label."""
     if len(value) > LABEL_VALUE_LENGTH:
         return _too_long(value, LABEL_VALUE_LENGTH)
-    if not value or _LABEL_NAME.fullmatch(value):
+    if not value or LABEL_NAME.fullmatch(value):
         return None
     return (
         f"'{value}' is not a label value: it is empty, or has letters, digits, '-', '_' and '.', "
@@ -113,7 +113,7 @@ def annotation_key_problem(key: str) -> str | None:
 
 def port_name_problem(name: str) -> str | None:
     """RFC 6335 service name, as a container or a Kubernetes policy names a port."""
-    valid = len(name) <= 15 and _PORT_NAME.fullmatch(name) and "--" not in name
+    valid = len(name) <= 15 and PORT_NAME.fullmatch(name) and "--" not in name
     if valid and re.search("[a-z]", name):
         return None
     return (
@@ -124,7 +124,7 @@ def port_name_problem(name: str) -> str | None:
 
 def rule_port_name_problem(name: str) -> str | None:
     """Return what is wrong with a named port in a v3 rule, which may be any of 128 characters."""
-    if _RULE_PORT_NAME.fullmatch(name):
+    if RULE_PORT_NAME.fullmatch(name):
         return None
     return (
         f"'{name}' is not a port: write a number 1 to 65535, a range such as 8000:8100, or a port "
@@ -134,7 +134,7 @@ def rule_port_name_problem(name: str) -> str | None:
 
 def interface_problem(name: str) -> str | None:
     """Linux interface name (IFNAMSIZ less its terminator), or ``*`` for all interfaces."""
-    if name == "*" or _INTERFACE.fullmatch(name):
+    if name == "*" or INTERFACE.fullmatch(name):
         return None
     return (
         f"'{name}' is not an interface name: write '*' for all interfaces, or up to 15 letters, "

@@ -1,16 +1,18 @@
 """The columns of ``kubectl get``, per kind: name, whether only ``-o wide`` shows it, and the cell.
 
-Built-in kinds have the columns of kube-apiserver (pkg/printers/internalversion), ours what a
-person looks for first.
+Built-in kinds have the columns of kube-apiserver (pkg/printers/internalversion); those of the
+others are `chita.model.columns`, as kube-apiserver has them from our CustomResourceDefinitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from chita.model import columns
 
 if TYPE_CHECKING:
     from chita.model.kinds import Kind
@@ -37,10 +39,15 @@ class Column(msgspec.Struct, frozen=True):
 
 def columns_of(kind: Kind) -> tuple[Column, ...]:
     """Return a kind's columns, the name first and the age last of the always shown ones."""
-    own = _COLUMNS.get(kind.resource, ())
+    own = _COLUMNS.get(kind.resource) or tuple(_modelled(kind))
     always = [column for column in own if column.priority == 0]
     wide = [column for column in own if column.priority > 0]
     return (Column("Name", _at("metadata.name")), *always, Column("Age", _age), *wide)
+
+
+def _modelled(kind: Kind) -> Iterator[Column]:
+    for column in columns.columns_of(kind):
+        yield Column(column.name, _at(column.path, column.absent), column.shown.value)
 
 
 def duration(seconds: float) -> str:  # noqa: PLR0911 - one return per range
@@ -174,13 +181,6 @@ def _event_object(value: Object, _: datetime) -> str:
     return f"{str(involved.get('kind', '')).lower()}/{involved.get('name', '')}"
 
 
-_TIER = Column("Tier", _at("spec.tier"))
-_ORDER = Column("Order", _at("spec.order"))
-_TYPES = Column("Types", _at("spec.types"))
-_SELECTOR = Column("Selector", _at("spec.selector", "all()"), 1)
-_POLICY = (_TIER, _ORDER, _TYPES, _SELECTOR)
-_NETS = (Column("Nets", _count("spec.nets")),)
-
 _COLUMNS: dict[str, tuple[Column, ...]] = {
     "namespaces": (Column("Status", _at("status.phase")),),
     "nodes": (
@@ -222,33 +222,8 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("Pod-Selector", _labels("spec.podSelector.matchLabels")),
     ),
     "clusternetworkpolicies.policy.networking.k8s.io": (
-        _TIER,
+        Column("Tier", _at("spec.tier")),
         Column("Priority", _at("spec.priority")),
-    ),
-    "networkpolicies.projectcalico.org": _POLICY,
-    "globalnetworkpolicies.projectcalico.org": _POLICY,
-    "stagednetworkpolicies.projectcalico.org": _POLICY,
-    "stagedglobalnetworkpolicies.projectcalico.org": _POLICY,
-    "tiers.projectcalico.org": (_ORDER, Column("Default-Action", _at("spec.defaultAction"))),
-    "networksets.projectcalico.org": _NETS,
-    "globalnetworksets.projectcalico.org": _NETS,
-    "hostendpoints.projectcalico.org": (
-        Column("Node", _at("spec.node")),
-        Column("Interface", _at("spec.interfaceName")),
-        Column("IPs", _at("spec.expectedIPs"), 1),
-    ),
-    "ippools.projectcalico.org": (
-        Column("CIDR", _at("spec.cidr")),
-        Column("Selector", _at("spec.nodeSelector", "all()"), 1),
-    ),
-    "ipamblocks.projectcalico.org": (
-        Column("CIDR", _at("spec.cidr")),
-        Column("Affinity", _at("spec.affinity")),
-    ),
-    "blockaffinities.projectcalico.org": (
-        Column("Node", _at("spec.node")),
-        Column("CIDR", _at("spec.cidr")),
-        Column("State", _at("spec.state")),
     ),
 }
 

@@ -7,32 +7,15 @@ refuses to apply without ``--validate=false``.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 from chita import __version__
+from chita.crd.openapi import OPEN, OpenApi, openapi
 from chita.model.kinds import KINDS, Kind
-from chita.model.schema import (
-    Anything,
-    Flag,
-    Format,
-    ListOf,
-    MapOf,
-    Number,
-    Record,
-    Schema,
-    Text,
-    Whole,
-    WholeOrText,
-)
 from chita.model.schemas.kinds import KINDS as SCHEMAS
 from chita.model.schemas.metadata import METADATA
 from chita.server.kinds import group_versions
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-OpenApi = dict[str, Any]
-FREE: OpenApi = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+FREE: OpenApi = {"type": "object", OPEN: True}
 DESCRIPTIONS = {
     "metadata": "Name, namespace, labels, annotations.",
     "spec": "What is asked for.",
@@ -94,7 +77,7 @@ def _path(kind: Kind) -> tuple[str, OpenApi]:
 
 def _schema_of(kind: Kind) -> OpenApi:
     known = SCHEMAS.get((kind.api_version, kind.kind))
-    found = dict(FREE) if known is None else schema(known.record(METADATA))
+    found = dict(FREE) if known is None else openapi(known.record(METADATA))
     properties = found.setdefault("properties", {})
     properties["apiVersion"] = {"type": "string", "description": f"Always {kind.api_version}."}
     properties["kind"] = {"type": "string", "description": f"Always {kind.kind}."}
@@ -105,60 +88,3 @@ def _schema_of(kind: Kind) -> OpenApi:
         "description": f"{kind.kind} of {kind.api_version}.",
         "x-kubernetes-group-version-kind": [_gvk(kind)],
     }
-
-
-def schema(node: Schema) -> OpenApi:  # noqa: PLR0911 - one return per kind of node
-    """Return the OpenAPI form of a schema; what only the model can check is its ``format``."""
-    match node:
-        case Text():
-            return _filled(
-                "string",
-                format=None if node.format is Format.ANY else node.format.value,
-                enum=list(node.choices),
-                maxLength=node.max_length,
-            )
-        case Whole():
-            return _filled(
-                "integer",
-                minimum=node.minimum,
-                maximum=node.maximum,
-                enum=list(node.choices),
-            )
-        case Number():
-            return {"type": "number"}
-        case Flag():
-            return {"type": "boolean"}
-        case WholeOrText():
-            return {"x-kubernetes-int-or-string": True, "format": node.format.value}
-        case ListOf():
-            return _filled(
-                "array",
-                items=schema(node.item),
-                minItems=node.min_items or None,
-                maxItems=node.max_items,
-            )
-        case MapOf():
-            return {"type": "object", "additionalProperties": schema(node.value)}
-        case Record():
-            return _record(node)
-        case Anything():
-            return {"x-kubernetes-preserve-unknown-fields": True}
-
-
-def _record(node: Record) -> OpenApi:
-    return _filled(
-        "object",
-        properties={name: _field(name, part, node.defaults) for name, part in node.fields.items()},
-        required=list(node.required),
-        **({"x-kubernetes-preserve-unknown-fields": True} if node.open else {}),
-    )
-
-
-def _field(name: str, node: Schema, defaults: Mapping[str, Any]) -> OpenApi:
-    found = schema(node)
-    return {**found, "default": defaults[name]} if name in defaults else found
-
-
-def _filled(type_: str, **parts: Any) -> OpenApi:
-    """Return a schema without the parts that say nothing."""
-    return {"type": type_, **{k: v for k, v in parts.items() if v not in (None, [], {})}}

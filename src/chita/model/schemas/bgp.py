@@ -71,7 +71,7 @@ _CONFIGURATION = Record(
         "bindMode": Text(choices=("None", "NodeIP")),
         "ignoredInterfaces": ListOf(
             # All interfaces at once (validateIgnoredInterface) would leave BGP none.
-            item=Text(pattern=Pattern(rf"(?!\*$){_WILDCARD}", "docker*")),
+            item=Text(pattern=Pattern(r"[a-zA-Z0-9_.*-]{2,15}|[a-zA-Z0-9_.-]", "docker*")),
             unique=True,
         ),
         "localWorkloadPeeringIPV4": Text(format=Format.ADDRESS4),

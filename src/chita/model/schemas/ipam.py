@@ -37,12 +37,11 @@ _POOL = Record(
         "assignmentMode": Text(choices=("Automatic", "Manual")),
     },
     required=("cidr",),
-    # blockSize depends on the family: chita.model.defaults.
+    # blockSize depends on the family, allowedUses on namespaceSelector: chita.model.defaults.
     defaults={
         "ipipMode": "Never",
         "vxlanMode": "Never",
         "nodeSelector": "all()",
-        "allowedUses": ["Workload", "Tunnel"],
         "assignmentMode": "Automatic",
     },
     hints={

@@ -191,8 +191,8 @@ KINDS = (
         name=Format.DNS_LABEL,
         fields={
             "spec": Record(
+                # The default of defaultAction depends on the name: chita.model.defaults.
                 fields={"order": Number(), "defaultAction": Text(choices=("Deny", "Pass"))},
-                defaults={"defaultAction": "Deny"},
             ),
             "status": Record(open=True),
         },

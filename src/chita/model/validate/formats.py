@@ -32,7 +32,7 @@ from chita.model.validate.settings_formats import (
     wireguard_key_problem,
 )
 
-_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 _DASHED_RANGE = re.compile(r"(\d+)-(\d+)")
 
 
@@ -132,7 +132,7 @@ def _kubernetes_port_problem(text: str) -> str | None:
 
 def _mac_problem(text: str) -> str | None:
     return (
-        None if _MAC.fullmatch(text) else f"'{text}' is not a MAC address such as 02:00:5e:00:53:01"
+        None if MAC.fullmatch(text) else f"'{text}' is not a MAC address such as 02:00:5e:00:53:01"
     )
 
 

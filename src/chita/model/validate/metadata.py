@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from chita.model import labels
 from chita.model.kinds import Scope
@@ -11,14 +11,6 @@ from chita.model.names import annotations_problem, dns_1035_label_problem
 from chita.model.problem import Problem
 from chita.model.schema import KindSchema
 from chita.model.validate.formats import format_problem
-
-_SINGLETONS: Final = frozenset(
-    {
-        "BaselineAdminNetworkPolicy", "ClusterInformation", "FabricConfiguration",
-        "IPAMConfiguration", "KubeControllersConfiguration",
-    }
-)  # fmt: skip
-"""Kinds of which there is one object, named default."""
 
 
 def metadata_problems(schema: KindSchema, obj: Mapping[str, Any]) -> Iterator[Problem]:
@@ -58,8 +50,9 @@ def _name_problem(schema: KindSchema, name: str) -> str | None:
     problem = format_problem(schema.name, name)
     if problem is not None:
         return problem
-    if schema.of.kind in _SINGLETONS and name != "default":
-        return f"'{name}' is not allowed: there is one {schema.of.kind}, named default"
+    only = schema.of.only_name
+    if only and name != only:
+        return f"'{name}' is not allowed: there is one {schema.of.kind}, named {only}"
     if schema.of.kind == "Profile" and name.startswith(("kns.", "ksa.")):
         return f"'{name}' is made of its namespace or service account; remove the object"
     if schema.of.kind == "BGPConfiguration" and name != "default" and not name.startswith("node."):

@@ -10,15 +10,15 @@ from typing import Final
 from chita.errors import ParseError
 from chita.model.net import Address, Cidr, Family
 
-_DURATION = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
+DURATION = re.compile(r"0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
 _DOTTED_AS = re.compile(r"(\d+)\.(\d+)")
-_COMMUNITY = re.compile(r"\d+:\d+(:\d+)?", re.ASCII)
+COMMUNITY = re.compile(r"\d+:\d+(:\d+)?", re.ASCII)
 _WITH_PORT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d*)", re.ASCII)
 _NOT_GO = re.compile(r"\(\?(=|!|<=|<!|P=|\()|(?<!\\)(\\\\)*\\[1-9]")
 """Look-around and back references, which RE2 (https://github.com/google/re2/wiki/Syntax) lacks."""
 _ONLY_GO = re.compile(r"\(\?[imsU-]+\)|\\[pP](\{\^?\w+\}|[A-Z])|\[:\^?\w+:\]|\\z|\\C")
 """What Go writes in another way than Python."""
-_DSCP_NAMES: Final = frozenset(
+DSCP_NAMES: Final = frozenset(
     {"DF", "EF"}
     | {f"AF{group}{drop}" for group in range(1, 5) for drop in range(1, 4)}
     | {f"CS{number}" for number in range(8)}
@@ -27,7 +27,7 @@ _DSCP_NAMES: Final = frozenset(
 
 def duration_problem(text: str) -> str | None:
     """A duration as Go writes it (``time.ParseDuration``), but never below zero."""
-    if _DURATION.fullmatch(text):
+    if DURATION.fullmatch(text):
         return None
     return f"'{text}' is not a duration such as 90s, 1m30s or 250ms"
 
@@ -60,7 +60,7 @@ def as_number_problem(text: str) -> str | None:
 
 def community_problem(text: str) -> str | None:
     """A BGP community: two numbers of 16 bits (RFC 1997) or three of 32 (RFC 8092)."""
-    if not _COMMUNITY.fullmatch(text):
+    if not COMMUNITY.fullmatch(text):
         return f"'{text}' is not a BGP community; write aa:nn or aa:nn:mm"
     parts = text.split(":")
     bits = 16 if len(parts) == 2 else 32
@@ -114,6 +114,6 @@ def wireguard_key_problem(text: str) -> str | None:
 
 def dscp_problem(text: str) -> str | None:
     """A DSCP: six bits (RFC 2474), or the name of a per-hop behaviour."""
-    if text in _DSCP_NAMES or (text.isascii() and text.isdigit() and int(text) <= 63):
+    if text in DSCP_NAMES or (text.isascii() and text.isdigit() and int(text) <= 63):
         return None
     return f"'{text}' is not a DSCP: write 0 to 63, DF, EF, AF11 to AF43 or CS0 to CS7"
