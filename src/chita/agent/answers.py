@@ -105,6 +105,8 @@ class Answers:
             for node in self._reconciler.cluster.fabric_nodes.values()
             for epoch in epochs_of(node)
         }
+        peers = self._reconciler.cluster.static_peers.values()
+        names |= {peer.public_key: f"StaticPeer {peer.name}" for peer in peers}
         now_s = time.time()
         return [
             WireguardPeerStatus(

@@ -33,6 +33,7 @@ from chita.model.node import (
     Node,
     TunnelEnd,
 )
+from chita.model.static_peer import static_port
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -115,6 +116,8 @@ def fabric_node(  # noqa: PLR0913 - the sources of what a record says
         wireguard_epoch=identity.wireguard_epoch,
         wireguard_preshared=identity.wireguard_preshared,
         wireguard_previous=_previous_end(identity, port),
+        static_key=identity.static_public_key,
+        static_port=static_port(port) if identity.static_public_key else 0,
         vtep_mac=identity.vtep_mac,
         wire_mtu_bytes=wire_mtu(known, cluster.locations.get(location), interface_mtu_bytes),
         gateway_weight=_gateway_weight(node) if is_open else 0,

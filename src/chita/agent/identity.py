@@ -188,6 +188,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     wireguard_epoch: int = 0
     wireguard_preshared: str = ""
     """Fingerprint of the pre-shared key that goes with it; empty: none."""
+    static_public_key: str = ""
+    """For static peers; it never changes."""
     previous: PreviousKey | None = None
     """The WireGuard key before, while somebody needs it."""
     vtep_mac: str

@@ -1,5 +1,7 @@
 """This node's WireGuard keys: that of the present epoch, and the one before while it is needed.
 
+One more stands for ever: that for static peers, whose configurations are made once.
+
 The pre-shared key that the nodes have in common belongs to the keys that were made while it was
 in force, and is kept beside them. So it comes and changes with the next epoch, pair by pair once a
 probe came back, as keys do; a node that has another one keeps its old tunnels meanwhile.
@@ -16,10 +18,12 @@ from chita.agent.identity import Identity, PreviousKey, preshared_key, wireguard
 from chita.api.private_file import write_private
 from chita.dataplane.tunnels.vxlan import vtep_mac
 from chita.dataplane.tunnels.wireguard import Secrets
+from chita.desired.tunnels import STATIC_EPOCH
 from chita.errors import InputError, KernelError
 from chita.fabric.keys import key_fingerprint, public_key
 
 _NAMES = "wireguard.*.key"
+_STATIC = "wireguard.static.key"
 _PRESHARED = ".psk"
 
 
@@ -36,6 +40,8 @@ class KeyRing:
         self._node = node
         self._directory = directory
         self._secrets: dict[int, Secrets] = {}
+        self._standing: Secrets | None = None
+        """For static peers."""
         for file in directory.glob(_NAMES):
             epoch = file.name.split(".")[1]
             if epoch.isascii() and epoch.isdigit():
@@ -60,7 +66,10 @@ class KeyRing:
 
         Raises:
             KernelError: there is none (any more); what wants it asks again.
+            InputError: that for static peers cannot be read or made.
         """
+        if epoch == STATIC_EPOCH:
+            return self._static()
         try:
             return self._secrets[epoch]
         except KeyError as error:
@@ -91,9 +100,19 @@ class KeyRing:
             wireguard_public_key=public_key(secrets.private_key),
             wireguard_epoch=newest,
             wireguard_preshared=key_fingerprint(secrets.preshared_key),
+            static_public_key=public_key(self._static().private_key),
             previous=_previous(previous[0], self._secrets[previous[0]]) if previous else None,
             vtep_mac=vtep_mac(self._node),
         )
+
+    def _static(self) -> Secrets:
+        if self._standing is None:
+            file = self._directory / _STATIC
+            try:
+                self._standing = Secrets(wireguard_private_key(file))
+            except OSError as error:
+                raise InputError(f"WireGuard key {file}: {error}") from error
+        return self._standing
 
     def retire(self) -> None:
         """Forget the key before the newest; twice is once."""

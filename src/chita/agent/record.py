@@ -157,7 +157,7 @@ async def _put(client: RecordClient, value: FabricNode) -> None:
         await client.create(obj)
     except ConflictError:
         # Null, not left out: what a patch leaves out stays as it was (RFC 7396).
-        absent = {"epoch": None, "presharedKeyFingerprint": None, "previous": None}
+        absent = {"epoch": None, "presharedKeyFingerprint": None, "previous": None, "static": None}
         wireguard = {**absent, **obj["spec"]["wireguard"]}
         if wireguard["previous"] is not None:
             wireguard["previous"] = {"presharedKeyFingerprint": None, **wireguard["previous"]}

@@ -30,7 +30,7 @@ from chita.dataplane.tunnels.vxlan import change_vteps, remove_vxlan, sync_vxlan
 from chita.dataplane.tunnels.wireguard import DeviceState, Secrets, WireguardTunnel
 from chita.desired.node_state import NodeState
 from chita.desired.routes import OnDevice, Route
-from chita.desired.tunnels import TRANSIT_DEVICE, Wireguard
+from chita.desired.tunnels import STATIC_DEVICE, TRANSIT_DEVICE, Wireguard
 from chita.errors import KernelError
 from chita.model.net import Cidr
 
@@ -205,7 +205,8 @@ class Ways:
 
 
 def _rules(state: NodeState) -> set[Rule]:
-    return our_rules(OURS, state.tables, state.transit)
+    inward = (STATIC_DEVICE,) if STATIC_DEVICE in state.wireguards else ()
+    return our_rules(OURS, state.tables, state.transit, inward=inward)
 
 
 def _routes(state: NodeState, number: int) -> Mapping[Cidr, Route]:

@@ -48,7 +48,7 @@ WATCHED: tuple[Resource, ...] = (
             "FelixConfiguration",
         )
     ),
-    *(CHITA[kind] for kind in ("FabricConfiguration", "Location", "FabricNode")),
+    *(CHITA[kind] for kind in ("FabricConfiguration", "Location", "FabricNode", "StaticPeer")),
 )  # fmt: skip
 """What an agent folds into its ClusterState. IPAM's bookkeeping is read when it is needed."""
 

@@ -204,6 +204,7 @@ def tunnel_ports(cluster: ClusterState, node: str) -> tuple[int, ...]:
     if record is not None:
         previous = record.wireguard_previous
         ports |= {record.wireguard_port, previous.port if previous is not None else 0}
+        ports |= {record.static_port}
     return tuple(sorted(ports - {0}))
 
 

@@ -27,6 +27,7 @@ from chita.model.node import FabricNode, Node
 from chita.model.policy import Policy, Tier
 from chita.model.service import EndpointSlice
 from chita.model.settings import FailsafePort, Settings
+from chita.model.static_claims import NOBODY, judged
 
 _GUARD_READS = frozenset({FabricNode, Settings})
 """What `vxlan_guard` depends on."""
@@ -88,6 +89,7 @@ class IncrementalPolicy:
         self._policies = RulesInUse(self._resolve_policy, self._sets)
         self._profiles = RulesInUse(self._resolve_profile, self._sets)
         self._networks_changed = True
+        self._accepted = NOBODY.accepted
         self._vxlan: VxlanGuard | None = None
         self.state = self._assembled()
 
@@ -163,9 +165,10 @@ class IncrementalPolicy:
     def _assembled(self) -> PolicyState:
         """Return the state of now, or the one before if no part is another object."""
         masquerade, inside = self.state.masquerade_sources, self.state.cluster_networks
-        if self._networks_changed:
+        accepted = judged(self.cluster).accepted
+        if self._networks_changed or accepted is not self._accepted:
             masquerade, inside = masquerade_sources(self.cluster), cluster_networks(self.cluster)
-            self._networks_changed = False
+            self._networks_changed, self._accepted = False, accepted
         new = PolicyState(
             endpoints=self._endpoints.endpoints,
             policies=self._policies.rules,

@@ -35,6 +35,7 @@ from chita.model.policy import Direction, Policy, ServiceRef, StagedAction
 from chita.model.selector import Selector, mentioned_keys
 from chita.model.service import EndpointSlice
 from chita.model.settings import FailsafePort
+from chita.model.static_claims import judged
 
 
 def policy_state(
@@ -111,12 +112,14 @@ def masquerade_sources(cluster: ClusterState) -> tuple[Cidr, ...]:
 
 
 def cluster_networks(cluster: ClusterState) -> tuple[Cidr, ...]:
-    """Return the destinations that are inside: all pools, mesh ranges and node addresses."""
+    """Return the destinations inside: all pools, mesh ranges, nodes' addresses, static peers."""
     networks = [pool.cidr for pool in cluster.pools.values()]
     networks += cluster.setting.mesh_cidrs
     for node in cluster.nodes.values():
         networks += map(Cidr.of, node.internal_addresses)
         networks += map(Cidr.of, node.mesh_addresses)
+    for peer in judged(cluster).accepted.values():
+        networks += peer.allowed
     return tuple(collapse(networks))
 
 

@@ -15,6 +15,7 @@ from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
 from chita.model.remembered import Remembered
+from chita.model.static_claims import judged
 
 VXLAN_DEVICE = "chita-vxlan"
 
@@ -24,8 +25,8 @@ Networks = Mapping[str, Sequence[Cidr]]
 
 
 def node_networks(cluster: ClusterState) -> Networks:
-    """Return what lives on each node: blocks, addresses borrowed elsewhere, mesh addresses."""
-    inputs = (cluster.blocks, cluster.nodes)
+    """Return what lives on each node: blocks, borrowed and mesh addresses, its static peers."""
+    inputs = (cluster.blocks, cluster.nodes, judged(cluster).accepted)
     return _NETWORKS.of("", inputs, lambda: _networks(cluster))
 
 
@@ -38,6 +39,8 @@ def _networks(cluster: ClusterState) -> Networks:
             networks[borrower].append(Cidr.of(address))
     for node in cluster.nodes.values():
         networks[node.name] += alone(node.mesh_addresses)
+    for peer in judged(cluster).accepted.values():
+        networks[peer.gateway] += peer.allowed
     return networks
 
 

@@ -9,19 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from chita.compute.routes import VXLAN_DEVICE, node_networks
+from chita.compute.static_peers import own_static_networks
 from chita.desired.policy import StrictGuard
 from chita.desired.tunnels import TRANSIT_DEVICE, wireguard_device
 from chita.model.cluster import ClusterState
 from chita.model.ippool import Encap
 from chita.model.net import Cidr, collapse
 from chita.model.settings import Encryption
+from chita.model.static_claims import judged
 
 _ENCRYPTED = (wireguard_device(0), wireguard_device(1), TRANSIT_DEVICE)
 
 
 def strict_guard(cluster: ClusterState, local: str) -> StrictGuard | None:
     """Return what of others *local* takes out of a tunnel only; None: nothing.
+
+    What lives on its own static peers comes by their device, whatever the mode is.
+    """
+    guard, static = _between_nodes(cluster, local), own_static_networks(cluster, local)
+    if not static:
+        return guard
+    return msgspec.structs.replace(guard or StrictGuard((), (), ()), static=static)
+
+
+def _between_nodes(cluster: ClusterState, local: str) -> StrictGuard | None:
+    """Return what of other nodes *local* takes out of a tunnel only; None: nothing.
 
     Between locations a packet may have been decrypted by a gateway of our own location, which hands
     it on as neighbours here do. In VXLAN that shows by the device; where neighbours may use plain
@@ -95,6 +110,7 @@ class LiveStrict:
             cluster.locations,
             cluster.pools,
             cluster.settings,
+            judged(cluster).accepted,
         )
         places = _places(cluster)
         is_same = len(known) == len(self._known) and all(

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from chita.convert import calico, fabric, ipam, kubernetes
+from chita.convert import calico, fabric, ipam, kubernetes, static_peer
 from chita.convert.fields import Field, Metadata
 from chita.convert.policy import policy, policy_key
 from chita.errors import ConvertError
@@ -26,6 +26,7 @@ from chita.model.policy import Policy, PolicyKind, Tier
 from chita.model.problem import Problem
 from chita.model.service import EndpointSlice, Service
 from chita.model.settings import Settings
+from chita.model.static_peer import StaticPeer
 
 Object = Mapping[str, Any]
 Key = tuple[type, str]
@@ -107,6 +108,7 @@ _KINDS: dict[tuple[str, str], _Kind] = {
     (CALICO, "IPAMBlock"): _Kind(Block, ipam.block, lambda obj: str(obj["spec"]["cidr"].cidr())),
     ("chita.dev", "Location"): _Kind(Location, fabric.location, _name),
     ("chita.dev", "FabricNode"): _Kind(FabricNode, fabric.fabric_node, _name),
+    ("chita.dev", "StaticPeer"): _Kind(StaticPeer, static_peer.static_peer, _name),
 }
 
 SETTINGS_KINDS = frozenset({(CALICO, "FelixConfiguration"), ("chita.dev", "FabricConfiguration")})

@@ -84,6 +84,8 @@ def fabric_node(obj: Field) -> FabricNode:
         wireguard_epoch=wireguard["epoch"].integer(0, low=0, high=2**31 - 1),
         wireguard_preshared=wireguard["presharedKeyFingerprint"].text(),
         wireguard_previous=_previous_end(wireguard["previous"]),
+        static_key=_shaped(wireguard["static"]["publicKey"], _KEY, "32 bytes in base64"),
+        static_port=wireguard["static"]["port"].integer(0, low=0, high=65535),
         vtep_mac=_shaped(spec["vtepMAC"], _MAC, "a MAC address such as 02:00:5e:10:00:01"),
         wire_mtu_bytes=spec["wireMTU"].integer(1500, **_MTU),
         gateway_weight=spec["gatewayWeight"].integer(0, low=0, high=1000),
@@ -148,6 +150,8 @@ def _wireguard_object(node: FabricNode) -> dict[str, Any]:
         said["epoch"] = node.wireguard_epoch
     if node.wireguard_preshared:
         said["presharedKeyFingerprint"] = node.wireguard_preshared
+    if node.static_key:
+        said["static"] = {"publicKey": node.static_key, "port": node.static_port}
     previous = node.wireguard_previous
     if previous is not None:
         said["previous"] = {

@@ -169,7 +169,7 @@ class VxlanGuard(msgspec.Struct, frozen=True):
 
 
 class StrictGuard(msgspec.Struct, frozen=True):
-    """What of other nodes this node takes only as the encryption mode wants it to travel."""
+    """What of others this node takes only as it is to travel: by the encryption mode, or always."""
 
     sealed: tuple[Cidr, ...]
     """Sources that are dropped where they come in by another device; none contains another."""
@@ -177,6 +177,8 @@ class StrictGuard(msgspec.Struct, frozen=True):
     """Single addresses among them that nodes of our own location borrowed: not dropped."""
     devices: tuple[str, ...]
     """Where they may come in."""
+    static: tuple[Cidr, ...] = ()
+    """What lives on this node's static peers: it comes by their device alone, in any mode."""
 
 
 class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +215,6 @@ class PolicyState(msgspec.Struct, frozen=True, kw_only=True):
     vxlan: VxlanGuard | None = None
     """None: there is no VXLAN device."""
     strict: StrictGuard | None = None
-    """None: nothing must be encrypted."""
+    """None: nothing must be encrypted, and no static peer enters here."""
     denied_flows: DeniedFlows = DeniedFlows.END
     host: HostState = HostState()

@@ -64,7 +64,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class WireguardPeer(msgspec.Struct, frozen=True, kw_only=True):
-    """A node we have a WireGuard session with."""
+    """A node, or a static peer, we have a WireGuard session with."""
 
     node: str
     public_key: str
@@ -81,12 +81,28 @@ def wireguard_device(epoch: int) -> str:
     return f"chita-wg{epoch % 2}"
 
 
+STATIC_DEVICE = "chita-wg-static"
+"""The name of a gateway's device for static peers."""
+
+STATIC_EPOCH = -1
+"""Of the key of that device, which stays whatever epoch it is."""
+
+
+def static_peer_mtu(wire_bytes: int) -> int:
+    """Return the MTU between a gateway on a wire of *wire_bytes* and its static peers, both ends.
+
+    Over the internet, with the headers of IPv6 outside, which are the larger ones; a multiple of 16
+    (`chita.fabric.mtu`).
+    """
+    return (min(wire_bytes, 1500) - 80) // 16 * 16
+
+
 class Wireguard(msgspec.Struct, frozen=True, kw_only=True):
     """Our WireGuard device; its keys stay on the node and are no part of this."""
 
     device: str
     epoch: int = 0
-    """Of its key."""
+    """Of its key; `STATIC_EPOCH`: that of static peers."""
     preshared: str = ""
     """Fingerprint of the key that all peers must have besides; empty: none."""
     port: int

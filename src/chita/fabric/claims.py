@@ -30,7 +30,7 @@ def claims(nodes: Mapping[str, FabricNode]) -> Claims:
 
 def key_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
     """Return who else claims a WireGuard key of a node, by its name; only those with rivals."""
-    return _rivals((key, node.name) for node in nodes.values() for key in _keys(node))
+    return _rivals((key, node.name) for node in nodes.values() for key in node.wireguard_keys)
 
 
 def address_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
@@ -42,12 +42,6 @@ def address_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]
         if node.interfaces
         for address in (node.interfaces[0].address,)
     )
-
-
-def _keys(node: FabricNode) -> set[str]:
-    previous = node.wireguard_previous
-    keys = {node.wireguard_key} | ({previous.public_key} if previous is not None else set())
-    return keys - {""}
 
 
 def _rivals(claimed: Iterable[tuple[object, str]]) -> dict[str, tuple[str, ...]]:

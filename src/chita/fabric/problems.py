@@ -19,6 +19,7 @@ from chita.fabric.claims import address_rivals, key_rivals
 from chita.fabric.gateways import GATEWAY_WEIGHT_LABEL
 from chita.fabric.health import UNPROBED, Health
 from chita.fabric.proof import filtered_neighbours, location_doubts, shown
+from chita.fabric.static_peers import failures
 from chita.model.cluster import ClusterState
 from chita.model.epochs import common_epochs, in_epoch
 from chita.model.net import Address, Cidr
@@ -41,6 +42,10 @@ class ProblemKind(StrEnum):
     ENDPOINT_UNRESOLVED = "endpoint-unresolved"
     NETWORKS_OVERLAP = "networks-overlap"
     PRESHARED_DIFFERS = "preshared-key-differs"
+    STATIC_CLASH = "static-peer-clash"
+    STATIC_GATEWAY = "static-peer-gateway-missing"
+    STATIC_CLOSED = "static-peer-gateway-not-dialable"
+    STATIC_STALE = "static-peer-stale"
 
 
 class FabricProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,7 @@ def problems(cluster: ClusterState, local: str, health: Health = UNPROBED) -> li
         *_overlaps(cluster),
         *_labels(cluster, local, health),
         *_preshared(cluster, local),
+        *_static_peers(cluster),
     ]
     return sorted(found, key=lambda it: (it.kind, it.about, it.message))
 
@@ -108,6 +114,16 @@ def _preshared(cluster: ClusterState, local: str) -> Iterator[FabricProblem]:
                 mend="give both agents the same file by --psk-file, restart them, then "
                 "chita fabric rotate-keys --force",
             )
+
+
+def _static_peers(cluster: ClusterState) -> Iterator[FabricProblem]:
+    for found in failures(cluster):
+        yield FabricProblem(
+            kind=ProblemKind(found.kind.value),
+            about=f"StaticPeer {found.peer}",
+            message=found.message,
+            mend=found.mend,
+        )
 
 
 def _gateways(cluster: ClusterState) -> Iterator[FabricProblem]:

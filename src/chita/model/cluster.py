@@ -15,6 +15,7 @@ from chita.model.node import FabricNode, Node
 from chita.model.policy import BUILT_IN_TIERS, Policy, Tier
 from chita.model.service import EndpointSlice, Service
 from chita.model.settings import Settings
+from chita.model.static_peer import StaticPeer
 
 Entity = (
     WorkloadEndpoint
@@ -26,6 +27,7 @@ Entity = (
     | Node
     | FabricNode
     | Location
+    | StaticPeer
     | IPPool
     | Block
     | Service
@@ -53,6 +55,7 @@ class ClusterState(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, Node] = {}
     fabric_nodes: dict[str, FabricNode] = {}
     locations: dict[str, Location] = {}
+    static_peers: dict[str, StaticPeer] = {}
     pools: dict[str, IPPool] = {}
     blocks: dict[str, Block] = {}
     services: dict[str, Service] = {}
@@ -77,6 +80,7 @@ COLLECTIONS: dict[type, str] = {
     Node: "nodes",
     FabricNode: "fabric_nodes",
     Location: "locations",
+    StaticPeer: "static_peers",
     IPPool: "pools",
     Block: "blocks",
     Service: "services",

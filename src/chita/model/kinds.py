@@ -254,6 +254,7 @@ KINDS: tuple[Kind, ...] = (
     _chita("Location", "locations", "loc", status=_SPLIT),
     # One writer, one write: the node sets spec and status of its own record together.
     _chita("FabricNode", "fabricnodes", "fn", status=StatusPart.NONE),
+    _chita("StaticPeer", "staticpeers", "sp", status=StatusPart.NONE),
     _chita("Underlay", "underlays", status=StatusPart.NONE),
 )
 

@@ -130,6 +130,10 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     """Whether UDP leaves its network at all."""
     tcp_relay_port: int = 0
     """Where it takes WireGuard's datagrams in a TLS stream, TCP; 0: nowhere."""
+    static_key: str = ""
+    """Public key of its device for static peers, which never changes; empty: it takes none."""
+    static_port: int = 0
+    """UDP, of that device."""
     vtep_mac: str = ""
     wire_mtu_bytes: int = 1500
     gateway_weight: int = 0
@@ -139,6 +143,13 @@ class FabricNode(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """Its name."""
         return self.name
+
+    @property
+    def wireguard_keys(self) -> frozenset[str]:
+        """All public keys that it claims."""
+        previous = self.wireguard_previous
+        older = previous.public_key if previous is not None else ""
+        return frozenset({self.wireguard_key, older, self.static_key} - {""})
 
     @property
     def bare_devices(self) -> tuple[str, ...]:

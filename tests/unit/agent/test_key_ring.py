@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chita.agent.key_ring import KeyRing
+from chita.desired.tunnels import STATIC_EPOCH
 from chita.errors import InputError, KernelError
 from chita.fabric.keys import key_fingerprint, public_key
 
@@ -34,9 +35,22 @@ def test_a_retired_key_is_gone(tmp_path: Path) -> None:
     ring.retire()
     ring.retire()
     assert ring.identity(1).previous is None
-    assert ["wireguard.1.key"] == [file.name for file in tmp_path.iterdir()]
+    assert {"wireguard.1.key", "wireguard.static.key"} == {it.name for it in tmp_path.iterdir()}
     with pytest.raises(KernelError, match="epoch 0"):
         ring.secrets(0)
+
+
+def test_the_key_for_static_peers_stays_for_ever(tmp_path: Path) -> None:
+    """Whoever carried a configuration to a router does so once, whatever epoch it is."""
+    ring = KeyRing("n1", tmp_path)
+    first = ring.identity(0)
+    held = ring.secrets(STATIC_EPOCH)
+
+    assert first.static_public_key == public_key(held.private_key)
+    assert first.static_public_key == ring.identity(7).static_public_key
+    assert first.static_public_key == KeyRing("n1", tmp_path).identity(8).static_public_key
+    assert "" == held.preshared_key
+    assert first.static_public_key != first.wireguard_public_key
 
 
 @pytest.mark.parametrize(
@@ -96,7 +110,7 @@ def test_a_preshared_key_goes_with_the_next_epoch(tmp_path: Path) -> None:
     ring.identity(1)
     ring.retire()
     assert "" == ring.secrets(1).preshared_key
-    assert ["wireguard.1.key"] == [it.name for it in state.iterdir()]
+    assert {"wireguard.1.key", "wireguard.static.key"} == {it.name for it in state.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chita.cli.commands.export_peer import export_peer
 from chita.cli.connection import connected, kubeconfig_option
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def node() -> None:
     Example:
         chita node token
     """
+
+
+node.add_command(export_peer)
 
 
 @node.command()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from socket import AF_INET, AF_INET6
 
 import msgspec
@@ -128,11 +128,13 @@ def our_rules(
     identity: RoutingIdentity = OURS,
     tables: Mapping[int, RoutingTable] | None = None,
     transit: Transit | None = None,
+    *,
+    inward: Iterable[str] = (),
 ) -> set[Rule]:
     """Return the rules that lead both families into the tables of *identity*.
 
-    What came by *transit* and is for nobody we know is dropped: the default route of `main` would
-    take it out of the fabric.
+    What came by *transit*, or by a device of *inward*, and is for nobody we know is dropped: the
+    default route of `main` would take it out of the fabric.
     """
     priority = identity.rule_priority
     rules = {Rule(family, priority, identity.table) for family in _AF}
@@ -140,8 +142,8 @@ def our_rules(
         for family in _AF:
             rules |= {Rule(family, priority - 1, number_, arriving=it) for it in table.arriving}
             rules |= {Rule(family, priority - 1, number_, bound=it) for it in table.bound}
-    if transit is not None:
-        rules |= {Rule(family, priority + 1, None, arriving=transit.device) for family in _AF}
+    for device in (*inward, *([transit.device] if transit is not None else [])):
+        rules |= {Rule(family, priority + 1, None, arriving=device) for family in _AF}
     return rules
 
 

@@ -28,9 +28,11 @@ from chita.dataplane.nftables.objects import (
 )
 from chita.dataplane.nftables.sets import FAMILIES, network_set
 from chita.desired.policy import StrictGuard
+from chita.desired.tunnels import STATIC_DEVICE
 
 SEALED = {4: "sealed-networks4", 6: "sealed-networks6"}
 BARE = {4: "bare-networks4", 6: "bare-networks6"}
+STATIC = {4: "static-networks4", 6: "static-networks6"}
 
 BEFORE_RAW = RAW - 10
 """Nobody else's accept skips it, nor does it skip anybody: an accept ends this chain only."""
@@ -51,12 +53,12 @@ def strictness(guard: StrictGuard | None) -> Strictness:
     if guard is None:
         return Strictness()
     sealed, bare = frozenset(guard.sealed), frozenset(guard.bare)
-    rules = [
+    rules, sets = _static(guard)
+    rules += [
         Rule((Compare(Field.IIFNAME, device), Accept()))
         for device in (*guard.devices, "lo", ANY_WORKLOAD)
     ]
-    sets: list[Set] = []
-    for family in FAMILIES:
+    for family in FAMILIES if sealed else ():
         statements: list[Statement] = [Compare(Field.NFPROTO, _NFPROTO[family])]
         statements.append(Lookup((_SOURCE[family],), SEALED[family]))
         sets.append(network_set(SEALED[family], family, sealed))
@@ -66,3 +68,18 @@ def strictness(guard: StrictGuard | None) -> Strictness:
         rules.append(Rule((*statements, Counter(), Drop()), "must be encrypted"))
     hook = Hook(ChainType.FILTER, "prerouting", BEFORE_RAW)
     return Strictness((Chain("strict-prerouting", tuple(rules), hook),), tuple(sets))
+
+
+def _static(guard: StrictGuard) -> tuple[list[Rule], list[Set]]:
+    """Return what drops packets in the name of static peers that came by no device of theirs."""
+    rules: list[Rule] = []
+    sets: list[Set] = []
+    for family in FAMILIES:
+        networks = frozenset(net for net in guard.static if net.family == family)
+        if networks:
+            elsewhere = Compare(Field.IIFNAME, STATIC_DEVICE, Sense.IS_NOT)
+            source = Lookup((_SOURCE[family],), STATIC[family])
+            proto = Compare(Field.NFPROTO, _NFPROTO[family])
+            rules.append(Rule((proto, source, elsewhere, Counter(), Drop()), "static peer"))
+            sets.append(network_set(STATIC[family], family, networks))
+    return rules, sets

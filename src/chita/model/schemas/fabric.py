@@ -91,7 +91,15 @@ _NODE = Record(
         "udpPasses": Flag(),
         "tcpRelayPort": Whole(minimum=0, maximum=65535),
         "wireguard": Record(
-            fields={**_TUNNEL_END, "previous": Record(fields=_TUNNEL_END, open=True)}, open=True
+            fields={
+                **_TUNNEL_END,
+                "previous": Record(fields=_TUNNEL_END, open=True),
+                "static": Record(
+                    fields={"publicKey": Text(), "port": Whole(minimum=0, maximum=65535)},
+                    open=True,
+                ),
+            },
+            open=True,
         ),
         "vtepMAC": Text(format=Format.MAC),
         "wireMTU": _MTU,
@@ -99,6 +107,25 @@ _NODE = Record(
     },
     required=("location",),
     open=True,
+)
+_STATIC_PEER = Record(
+    fields={
+        "publicKey": Text(format=Format.WIREGUARD_KEY),
+        "addresses": ListOf(item=_ADDRESS, min_items=1, max_items=2, unique=True),
+        "networks": ListOf(item=Text(format=Format.CIDR), unique=True),
+        "gateway": Text(format=Format.DNS_SUBDOMAIN),
+        "keepaliveSeconds": Whole(minimum=0, maximum=65535),
+    },
+    required=("publicKey", "addresses", "gateway"),
+    hints={
+        "address": "write addresses, a list",
+        "gateways": "write gateway, one node: WireGuard has no second one for the same addresses",
+        "location": "write gateway, the node that it dials",
+        "allowedIPs": "write addresses for its own, networks for what it routes",
+        "privateKey": "never store it: it stays on the machine",
+        "presharedKey": "never store it: whoever reads objects would have it",
+        "persistentKeepalive": "write keepaliveSeconds",
+    },
 )
 _ADDRESSES = ListOf(item=_ADDRESS)
 _UNDERLAY = Record(
@@ -168,5 +195,6 @@ KINDS = (
     _kind("FabricConfiguration", _CONFIGURATION),
     _kind("Location", _LOCATION),
     _kind("FabricNode", _NODE),
+    _kind("StaticPeer", _STATIC_PEER),
     _kind("Underlay", _UNDERLAY),
 )

@@ -29,6 +29,7 @@ from chita.model.validate import (
     kubernetes,
     kubernetes_policy,
     policy,
+    static_peer,
     underlay,
 )
 from chita.model.validate.metadata import metadata_problems
@@ -148,6 +149,7 @@ _RULES: Final[dict[tuple[str, str], _Rules]] = {
     (V3, "BGPConfiguration"): _when_sound(bgp.configuration_problems),
     (V3, "BGPPeer"): _when_sound(bgp.peer_problems),
     (V3, "BGPFilter"): _when_sound(bgp.filter_problems),
+    (CHITA, "StaticPeer"): _when_sound(static_peer.static_peer_problems),
     (CHITA, "Underlay"): _when_sound(underlay.underlay_problems),
     ("v1", "Node"): _when_sound(kubernetes.node_problems),
     ("networking.k8s.io/v1", "NetworkPolicy"): kubernetes_policy.spec_problems,
