@@ -34,6 +34,7 @@ from chita.agent.renewal import keep_renewed
 from chita.agent.resolution import keep_resolved
 from chita.agent.sessions import Sessions, keep_knocking
 from chita.agent.settings import AgentSettings
+from chita.agent.shortcuts import Shortcuts, standing
 from chita.agent.sources import follow_all
 from chita.agent.traffic import keep_traffic_known
 from chita.agent.turnover import keep_turned_over
@@ -171,6 +172,18 @@ class Agent:
             lambda: self._reconciler.health,
             self._reconciler.detour,
         )
+        left = standing(known_health)
+        self._reconciler.shorten(left)
+        self._shortcuts = Shortcuts(
+            settings.node,
+            self._known,
+            lambda: self._reconciler.state,
+            lambda: self._reconciler.health,
+            self._questions,
+            kernel=self._kernel,
+            changed=self._reconciler.shorten,
+            left=left,
+        )
         self._clock = ClockWatch(settings.state_dir / "clock")
         self._answers = Answers(
             self._reconciler, self._view, self._record, self._prober, sessions, self._clock
@@ -231,6 +244,7 @@ class Agent:
                 reconciler.reconsider,
             ),
             "detours": self._detours.run(),
+            "shortcuts": self._shortcuts.run(),
             "links": self._answers.links.run(),
             "clock": self._clock.run(),
             "health file": keep_remembered(

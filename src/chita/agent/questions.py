@@ -1,7 +1,8 @@
 """Questions: asks other agents through the tunnels, and answers theirs (`chita.fabric.questions`).
 
 The sockets are bound to this node's mesh addresses. Who asks is believed by the source address, so
-a question counts only if it came out of a tunnel of ours, whose peer may use no other address.
+a question counts only if it came out of a tunnel of ours, whose peer may use no other address. A
+greeting may have come through gateways; what it is worth is for `chita.agent.greetings` to say.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NoReturn
 from chita.agent.mesh_sockets import FOLLOW_S, AtMeshAddresses, mesh_socket
 from chita.agent.sessions import Sessions
 from chita.desired.tunnels import Endpoint
-from chita.fabric.questions import LENGTH, PORT, Ask, Seen, decoded, encoded
+from chita.fabric.questions import LENGTH, PORT, Ask, Greeting, Seen, decoded, encoded
 from chita.model.cluster import ClusterState
 from chita.model.net import Address
 
@@ -51,6 +52,8 @@ class Questions:
         self._sockets = AtMeshAddresses(node, cluster, self._open, self._close)
         self._waiting: dict[bytes, asyncio.Future[Endpoint | None]] = {}
         self._asked: asyncio.Queue[tuple[Ask, Address, socket.socket]] = asyncio.Queue(_AT_ONCE)
+        self.greetings: asyncio.Queue[tuple[str, Greeting]] = asyncio.Queue(_AT_ONCE)
+        """What came from the address of each node; too many are dropped, and told again."""
 
     async def run(self) -> NoReturn:
         """Answer for ever; the sockets follow our mesh addresses."""
@@ -83,6 +86,15 @@ class Questions:
         finally:
             del self._waiting[number]
         return found
+
+    def greet(self, node: str, greeting: Greeting) -> None:
+        """Send *greeting* to *node*, whatever becomes of it."""
+        there = self._cluster().nodes.get(node)
+        mesh = self._common(there.mesh_addresses if there is not None else ())
+        if mesh is not None:
+            own, far = mesh
+            with suppress(OSError):  # no route to it at the moment
+                self._sockets.held[own].sendto(encoded(greeting), (str(far), PORT))
 
     def _common(self, far: tuple[Address, ...]) -> tuple[Address, Address] | None:
         """Return our address and the far one of a family that both have, IPv4 first."""
@@ -120,6 +132,9 @@ class Questions:
             case Ask() as ask if _device(sock, notes).startswith(TUNNEL_PREFIX):
                 with suppress(asyncio.QueueFull):
                     self._asked.put_nowait((ask, Address.parse(source[0]), sock))
+            case Greeting() as greeting if node := self._name(Address.parse(source[0])):
+                with suppress(asyncio.QueueFull):
+                    self.greetings.put_nowait((node, greeting))
             case _:
                 pass
 
@@ -130,9 +145,7 @@ class Questions:
 
     async def _endpoint(self, mesh: Address) -> Endpoint | None:
         """Return where our tunnel sees the node that has *mesh*."""
-        cluster = self._cluster()
-        name = next((it.name for it in cluster.nodes.values() if mesh in it.mesh_addresses), "")
-        record = cluster.fabric_nodes.get(name)
+        record = self._cluster().fabric_nodes.get(self._name(mesh))
         if record is None:
             return None
         for max_age_s in (_KNOWN_S, _FRESH_S):
@@ -141,6 +154,11 @@ class Questions:
             if peer is not None and peer.endpoint is not None and peer.handshake_s:
                 return peer.endpoint
         return None
+
+    def _name(self, mesh: Address) -> str:
+        """Return the name of the node that has *mesh*; empty: none has."""
+        nodes = self._cluster().nodes.values()
+        return next((it.name for it in nodes if mesh in it.mesh_addresses), "")
 
 
 def _device(sock: socket.socket, notes: list[tuple[int, int, bytes]]) -> str:

@@ -48,6 +48,10 @@ class Mesh(msgspec.Struct, frozen=True, kw_only=True):
         found = shortcuts.get(there.name)
         return found if found is not None and self._is_apart(here, there) else None
 
+    def is_ordinary(self, node: FabricNode) -> bool:
+        """Whether *node* meets others at gateways."""
+        return bool(self.refusal) and not is_dialable(node)
+
     def _is_apart(self, here: FabricNode, there: FabricNode) -> bool:
         """Whether the two meet at gateways.
 
