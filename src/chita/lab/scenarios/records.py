@@ -57,6 +57,8 @@ def thousand(times: int) -> list[Figure]:
             started = time.monotonic()
             lab.start_agent(lab.topology.node(_HERE))
             _wait(lab, "every record is a path", lambda status: len(status["paths"]) >= NODES)
+            # Paths are told of when they are decided; the kernel holds them a moment later.
+            _wait(lab, "the kernel is in step", lambda _, log=log: bool(_sync_times_ms(log)))  # type: ignore[misc]
             starts.append(time.monotonic() - started)
             programs.append(max(_sync_times_ms(log)) / 1000)
         changes += _changes_ms(lab)
