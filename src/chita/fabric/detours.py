@@ -5,6 +5,9 @@ Pure decisions; `chita.agent.detours` has the processes.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from chita.desired.paths import PathKind
 from chita.fabric import mtu
 from chita.fabric.candidates import is_dialable, open_candidates
@@ -54,13 +57,23 @@ def detours(cluster: ClusterState, local: str) -> list[FabricNode]:
     """Return the gateways to dial in streams, best first.
 
     One node that can be dialled is left alone where there are two: it shows when UDP passes again.
+    That is no gateway, or one whose neighbours forward to it without another tunnel.
     """
     here = cluster.fabric_nodes.get(local)
     if here is None:
         return []
     dialled = _dialled(cluster, local)
     offering = [node for node in dialled if is_gateway(node) and node.tcp_relay_port]
-    return rank(offering, local, "")[: min(DETOURS, max(1, len(dialled) - 1))]
+    ranked = rank(offering, local, "")
+    if len(dialled) > 1 and len(dialled) == len(ranked):
+        ranked.remove(_spared(ranked))
+    return ranked[:DETOURS]
+
+
+def _spared(ranked: Sequence[FabricNode]) -> FabricNode:
+    """Return the last of *ranked* in whose location there is another, else the last."""
+    count = Counter(node.location for node in ranked)
+    return next((node for node in reversed(ranked) if count[node.location] > 1), ranked[-1])
 
 
 def stream_address(node: FabricNode) -> Address:

@@ -10,13 +10,19 @@ from chita.fabric.detours import detours, is_udp_blocked
 from chita.fabric.health import Direct, Health, Verdict, Way, WayHealth
 from chita.fabric.path import paths
 from chita.model.net import Address
+from chita.model.node import FabricNode
 from hybrid import fabric_node, hybrid
 
 HERE = fabric_node("a", "branch", "10.9.0.11")
+
+
+def gateway(name: str, location: str, public: str) -> FabricNode:
+    node = fabric_node(name, location, "10.0.0.11", public=public)
+    return msgspec.structs.replace(node, tcp_relay_port=443, gateway_weight=1)
+
+
 GATEWAYS = [
-    msgspec.structs.replace(
-        fabric_node(name, place, "10.0.0.11", public=public), tcp_relay_port=443, gateway_weight=1
-    )
+    gateway(name, place, public)
     for name, place, public in (
         ("g1", "aws-x", "192.0.2.1"),
         ("g2", "aws-x", "192.0.2.2"),
@@ -55,6 +61,15 @@ def test_one_node_is_left_to_show_when_udp_passes_again() -> None:
     assert 2 == len({node.name for node in chosen} & {"g1", "g2", "g3"})
     assert ["g1"] == [node.name for node in detours(hybrid(HERE, GATEWAYS[0], FAR), "a")]
     assert [] == detours(hybrid(HERE, FAR), "a")
+
+
+def test_the_gateway_left_alone_has_a_neighbour_that_forwards_to_it() -> None:
+    lone = [gateway(f"h{it}", f"h{it}", f"192.0.2.{100 + it}") for it in range(4)]
+    pair = [gateway(f"p{it}", "p", f"192.0.2.{200 + it}") for it in range(2)]
+    chosen = {node.name for node in detours(hybrid(HERE, *lone, *pair), "a")}
+
+    assert {node.name for node in lone} < chosen
+    assert 1 == len({node.name for node in pair} - chosen)
 
 
 def test_a_stream_is_the_last_rung_and_used_when_proven() -> None:
