@@ -13,6 +13,7 @@
     ├── KernelError             the kernel refused, with what was asked and its answer
     │   └── UnsupportedError    the kernel or machine lacks a feature, named
     ├── EngineError             an engine (wireguard-go, ...) is missing, died or answered nonsense
+    │   └── UncertainError      a write to an engine got no answer: it may have happened, or may yet
     └── ExhaustedError          no free address, block or mesh address
 """
 
@@ -96,6 +97,10 @@ class UnsupportedError(KernelError):
 
 class EngineError(ChitaError):
     """An engine is missing, died or answered nonsense; the message names it and the mend."""
+
+
+class UncertainError(EngineError):
+    """A write got no answer: it may have happened, or may yet. Never repeat it; read first."""
 
 
 class ExhaustedError(ChitaError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chita.errors import ConflictError, EngineError, ExpiredError
+from chita.store.etcd.etcd import EtcdStore
+from chita.store.etcd.settings import EtcdSettings
 from chita.store.memory import MemoryStore
 from chita.store.sqlite import SqliteStore
 from chita.store.store import EventType, Key
+from etcd_process import needs_etcd, running_etcd
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from chita.store.store import Event, Store
@@ -36,25 +40,52 @@ def value(n: int = 0) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def opened(kind: str, directory: Path) -> AsyncIterator[Store]:
+async def opened(place: Path | EtcdSettings | None) -> AsyncIterator[Store]:
+    """Yield the store of a file, of an etcd, or of nothing."""
     store: Store
-    if kind == "memory":
-        store = MemoryStore(history_events=HISTORY)
-    else:
-        store = SqliteStore.open(directory / "store.db", history_events=HISTORY)
+    match place:
+        case None:
+            store = MemoryStore(history_events=HISTORY)
+        case EtcdSettings():
+            store = await EtcdStore.open(place, history_events=HISTORY)
+        case path:
+            store = SqliteStore.open(path, history_events=HISTORY)
     try:
         yield store
     finally:
         await store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario], None]:
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of an etcd; each test takes another prefix of it."""
+    with running_etcd(tmp_path_factory.mktemp("etcd")) as (member,):
+        yield member.url
+
+
+PREFIXES = itertools.count()
+ETCD = pytest.param("etcd", marks=[needs_etcd, pytest.mark.slow])
+
+
+@pytest.fixture(params=["memory", "sqlite", ETCD])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | EtcdSettings | None:
+    """Return where a new store keeps its objects."""
+    match request.param:
+        case "memory":
+            return None
+        case "sqlite":
+            return tmp_path / "store.db"
+    url: str = request.getfixturevalue("etcd")
+    return EtcdSettings(endpoints=(url,), prefix=f"/chita-{next(PREFIXES)}/")
+
+
+@pytest.fixture
+def run(place: Path | EtcdSettings | None) -> Callable[[Scenario], None]:
     """Return what runs a scenario on a new store."""
 
     def run_on(scenario: Scenario) -> None:
         async def body() -> None:
-            async with opened(request.param, tmp_path) as store:
+            async with opened(place) as store:
                 await asyncio.wait_for(scenario(store), 20)
 
         asyncio.run(body())
@@ -70,16 +101,17 @@ def test_create_get_and_revision(run: Callable[[Scenario], None]) -> None:
     """Each write takes the next number; the object carries it as its resource version."""
 
     async def scenario(store: Store) -> None:
+        base = store.revision
         first = await store.create(key("a"), value())
         second = await store.create(key("b"), value())
 
-        assert (first.revision, second.revision, store.revision) == (1, 2, 2)
-        assert first.object["metadata"]["resourceVersion"] == "1"
+        assert (first.revision, second.revision, store.revision) == (base + 1, base + 2, base + 2)
+        assert first.object["metadata"]["resourceVersion"] == str(base + 1)
         assert store.get(key("a")) is first
         assert store.get(key("c")) is None
         with pytest.raises(ConflictError):
             await store.create(key("a"), value())
-        assert store.revision == 2
+        assert store.revision == base + 2
 
     run(scenario)
 
@@ -89,14 +121,14 @@ def test_compare_and_swap(run: Callable[[Scenario], None]) -> None:
         first = await store.create(key("a"), value())
         second = await store.update(key("a"), value(1), expected=first.revision)
 
-        with pytest.raises(ConflictError, match="at revision 2"):
+        with pytest.raises(ConflictError, match=f"at revision {second.revision}"):
             await store.update(key("a"), value(2), expected=first.revision)
         with pytest.raises(ConflictError):
             await store.delete(key("a"), expected=first.revision)
         gone = await store.delete(key("a"), expected=second.revision)
         with pytest.raises(ConflictError, match="gone"):
             await store.update(key("a"), value(3), expected=second.revision)
-        assert (gone.revision, gone.object["n"]) == (3, 1)
+        assert (gone.revision, gone.object["n"]) == (second.revision + 1, 1)
         assert store.get(key("a")) is None
 
     run(scenario)
@@ -118,7 +150,7 @@ def test_concurrent_writers_of_one_revision(run: Callable[[Scenario], None]) -> 
                 return None
 
         results = await asyncio.gather(*(write(n) for n in range(1, 9)))
-        assert [r for r in results if r is not None] == [2]
+        assert [r for r in results if r is not None] == [first.revision + 1]
 
     run(scenario)
 
@@ -148,18 +180,19 @@ def test_list_of_the_past(run: Callable[[Scenario], None]) -> None:
     """A page behind the first shows the objects as they were, whatever happened since."""
 
     async def scenario(store: Store) -> None:
+        base = store.revision
         for name in "abc":
             await store.create(key(name), value(1))
         then = store.revision
-        await store.update(key("a"), value(2), expected=1)
-        await store.delete(key("b"), expected=2)
+        await store.update(key("a"), value(2), expected=base + 1)
+        await store.delete(key("b"), expected=base + 2)
         await store.create(key("d"), value(4))
 
         past = store.list("pods", at=then)
         assert [(i.key.name, i.copy()["n"]) for i in past.items] == [("a", 1), ("b", 1), ("c", 1)]
         assert past.revision == then
         with pytest.raises(ExpiredError):
-            store.list("pods", at=99)
+            store.list("pods", at=base + 99)
 
     run(scenario)
 
@@ -168,26 +201,27 @@ def test_watch_from_a_revision(run: Callable[[Scenario], None]) -> None:
     """Every event after the revision, once, in order, of the resource and namespace only."""
 
     async def scenario(store: Store) -> None:
+        base = store.revision
         await store.create(key("a", "x"), value())
-        watch = store.watch("pods", since=0)
-        late = store.watch("pods", "x", since=1)
+        watch = store.watch("pods", since=base)
+        late = store.watch("pods", "x", since=base + 1)
         events = await watch.next()
-        assert told(events) == [("ADDED", "a", 1)]
-        assert watch.settled() == 1
+        assert told(events) == [("ADDED", "a", base + 1)]
+        assert watch.settled() == base + 1
 
         waiting = asyncio.create_task(late.next())
         await store.create(key("b", "y"), value())
         await store.create(key("b", "x", "services"), value())
-        await store.update(key("a", "x"), value(1), expected=1)
-        await store.delete(key("a", "x"), expected=4)
+        await store.update(key("a", "x"), value(1), expected=base + 1)
+        await store.delete(key("a", "x"), expected=base + 4)
         seen = list(await waiting)
         while len(seen) < 2:
             seen += await late.next()
         events = await watch.next()
 
-        assert told(seen) == [("MODIFIED", "a", 4), ("DELETED", "a", 5)]
-        assert told(events) == [("ADDED", "b", 2), ("MODIFIED", "a", 4), ("DELETED", "a", 5)]
-        assert watch.settled() == store.revision == 5
+        assert told(seen) == [("MODIFIED", "a", base + 4), ("DELETED", "a", base + 5)]
+        assert told(events) == [("ADDED", "b", base + 2), *told(seen)]
+        assert watch.settled() == store.revision == base + 5
         previous = events[1].previous
         assert previous is not None
         assert previous.copy()["n"] == 0
@@ -201,20 +235,21 @@ def test_compaction_expires(run: Callable[[Scenario], None]) -> None:
     """A watch too far back is refused, a reader that fell behind is told, the present goes on."""
 
     async def scenario(store: Store) -> None:
+        base = store.revision
         revision = (await store.create(key("a"), value())).revision
         slow = store.watch("pods", since=revision)
         for n in range(HISTORY * 2):
             revision = (await store.update(key("a"), value(n), expected=revision)).revision
 
-        assert store.compacted > 0
+        assert store.compacted > base
         with pytest.raises(ExpiredError):
-            store.watch("pods", since=1)
+            store.watch("pods", since=base + 1)
         with pytest.raises(ExpiredError):
             store.watch("pods", since=revision + 1)
         with pytest.raises(ExpiredError):
             await slow.next()
         with pytest.raises(ExpiredError):
-            store.list("pods", at=1)
+            store.list("pods", at=base + 1)
         recent = store.watch("pods", since=revision - 2)
         assert len(await recent.next()) == 2
 
@@ -223,7 +258,7 @@ def test_compaction_expires(run: Callable[[Scenario], None]) -> None:
 
 def test_end_of_watches(run: Callable[[Scenario], None]) -> None:
     async def scenario(store: Store) -> None:
-        waiting = asyncio.create_task(store.watch("pods", since=0).next())
+        waiting = asyncio.create_task(store.watch("pods", since=store.revision).next())
         await asyncio.sleep(0)
         store.end_watches()
 
@@ -232,36 +267,61 @@ def test_end_of_watches(run: Callable[[Scenario], None]) -> None:
     run(scenario)
 
 
-def test_reopened_store_is_the_same(tmp_path: Path) -> None:
-    """Objects, revision and history survive; a watch goes on; previous values are known or None."""
+@pytest.mark.parametrize("place", ["sqlite", ETCD], indirect=True)
+def test_reopened_store_is_the_same(place: Path | EtcdSettings) -> None:
+    """Objects, revision and history survive; a watch goes on from any revision of it."""
 
     async def body() -> None:
-        async with opened("sqlite", tmp_path) as store:
+        async with opened(place) as store:
+            base = store.revision
             for name in "abc":
                 await store.create(key(name), value(1))
-            await store.update(key("a"), value(2), expected=1)
-            await store.delete(key("b"), expected=2)
-        async with opened("sqlite", tmp_path) as store:
-            assert store.revision == 5
+            await store.update(key("a"), value(2), expected=base + 1)
+            await store.delete(key("b"), expected=base + 2)
+        async with opened(place) as store:
+            assert store.revision == base + 5
             found = store.list("pods").items
             assert [(i.key.name, i.revision, i.object["n"]) for i in found] == [
-                ("a", 4, 2),
-                ("c", 3, 1),
+                ("a", base + 4, 2),
+                ("c", base + 3, 1),
             ]
-            events = await store.watch("pods", since=2).next()
-            expected = [("ADDED", "c", 3), ("MODIFIED", "a", 4), ("DELETED", "b", 5)]
+            events = await store.watch("pods", since=base + 2).next()
+            expected = [
+                ("ADDED", "c", base + 3),
+                ("MODIFIED", "a", base + 4),
+                ("DELETED", "b", base + 5),
+            ]
             assert expected == told(events)
             assert events[1].previous is not None
-            assert [i.key.name for i in store.list("pods", at=3).items] == ["a", "b", "c"]
+            assert events[1].previous.copy()["n"] == 1
+            past = store.list("pods", at=base + 3).items
+            assert [i.key.name for i in past] == ["a", "b", "c"]
             revision = (await store.create(key("d"), value())).revision
             for n in range(HISTORY * 2):
                 revision = (await store.update(key("d"), value(n), expected=revision)).revision
             compacted = store.compacted
-        async with opened("sqlite", tmp_path) as store:
-            assert compacted == store.compacted
+        async with opened(place) as store:
+            assert compacted <= store.compacted < revision
             assert store.revision == revision
-            event, *_ = await store.watch("pods", since=compacted).next()
+            event, *_ = await store.watch("pods", since=store.compacted).next()
             assert event.type is EventType.MODIFIED
+
+    asyncio.run(body())
+
+
+def test_the_past_of_a_compacted_file_is_known_in_part(tmp_path: Path) -> None:
+    """What was before an object's first remembered change is gone: None, or 410 for a list."""
+    path = tmp_path / "store.db"
+
+    async def body() -> None:
+        async with opened(path) as store:
+            revision = (await store.create(key("d"), value())).revision
+            for n in range(HISTORY * 2):
+                revision = (await store.update(key("d"), value(n), expected=revision)).revision
+            compacted = store.compacted
+        async with opened(path) as store:
+            assert compacted == store.compacted
+            event, *_ = await store.watch("pods", since=compacted).next()
             assert event.previous is None
             with pytest.raises(ExpiredError):
                 store.list("pods", at=compacted)
@@ -273,7 +333,7 @@ def test_a_refused_transaction_changes_nothing(tmp_path: Path) -> None:
     """When the disk refuses, the write and those built on it fail; the next one works."""
 
     async def body() -> None:
-        async with opened("sqlite", tmp_path) as opened_store:
+        async with opened(tmp_path / "store.db") as opened_store:
             assert isinstance(opened_store, SqliteStore)
             store = opened_store
             await store.create(key("a"), value())

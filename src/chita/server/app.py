@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiohttp import web
 
-from chita.errors import ApiError, ChitaError, ExhaustedError, InputError
+from chita.errors import (
+    ApiError,
+    ChitaError,
+    EngineError,
+    ExhaustedError,
+    InputError,
+    UncertainError,
+)
 from chita.server import discovery, status
 from chita.server.join import HostKind, JoinRequest
 from chita.server.users import User, user_of
@@ -54,6 +61,12 @@ class App:
             return _refusal(status.bad_request(str(error)))
         except ExhaustedError as error:
             return _refusal(_internal(str(error), 507, "InsufficientStorage"))
+        except UncertainError as error:
+            log.warning("write without answer", path=request.path, reason=str(error))
+            return _refusal(_internal(str(error), 504, "Timeout"))
+        except EngineError as error:
+            log.warning("store refused", path=request.path, reason=str(error))
+            return _refusal(_internal(str(error), 503, "ServiceUnavailable"))
         except ChitaError as error:
             log.exception("request failed", path=request.path)
             return _refusal(_internal(str(error), 500, "InternalError"))

@@ -28,11 +28,14 @@ from chita.server.registry import Registry
 from chita.server.rest import Rest
 from chita.server.service_address import ServiceAddresses, ServiceRange
 from chita.server.users import ADMINS
+from chita.store.etcd.settings import EtcdSettings
 from chita.store.sqlite import SqliteStore
 from chita.telemetry.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from chita.store.store import Store
 
 
 ADMIN = "admin"
@@ -46,6 +49,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     host: str
     port: int
+
+
+class SqliteFile(msgspec.Struct, frozen=True):
+    """Objects are in a file of the data directory: the choice for one server."""
+
+
+StoreSettings = SqliteFile | EtcdSettings
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +74,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     join_token: str | None = None
     services: ServiceRange = ServiceRange()
     history_events: int = 10_000
+    store: StoreSettings = SqliteFile()
 
 
 Neighbour = tuple[str, Callable[[ApiConfig], Coroutine[None, None, NoReturn]]]
@@ -77,8 +88,8 @@ async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> N
     administrator's credentials, and is cancelled first.
 
     Raises:
-        EngineError: the data directory or an address can't be used.
-        InputError: the join token is too short.
+        EngineError: the data directory, the store or an address can't be used.
+        InputError: the join token is too short, or a certificate for etcd is not usable.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,7 +101,7 @@ async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> N
     except OSError as error:
         raise EngineError(f"data directory {settings.data_dir}: {error}") from error
     authority = pki.load_or_make_authority(settings.data_dir)
-    store = SqliteStore.open(settings.data_dir / "chita.db", history_events=settings.history_events)
+    store = await _open_store(settings)
     try:
         registry = Registry(store, validate, ServiceAddresses(settings.services))
         await registry.create_built_in()
@@ -115,6 +126,18 @@ async def serve(settings: ServerSettings, beside: Sequence[Neighbour] = ()) -> N
         await runner.cleanup()
     finally:
         await store.close()
+
+
+async def _open_store(settings: ServerSettings) -> Store:
+    match settings.store:
+        case SqliteFile():
+            path = settings.data_dir / "chita.db"
+            return SqliteStore.open(path, history_events=settings.history_events)
+        case EtcdSettings() as etcd:
+            # Here: a server on a file does without aiohttp's client.
+            from chita.store.etcd.etcd import EtcdStore
+
+            return await EtcdStore.open(etcd, history_events=settings.history_events)
 
 
 async def _listen(

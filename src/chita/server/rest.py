@@ -71,6 +71,9 @@ class Rest:
             representation.form_of(request.headers.get("Accept", "")),
             _include(request),
         )
+        # Who asks for revision 0 takes any state; others must see what every server acknowledged.
+        if request.query.get("resourceVersion") != "0":
+            await self._registry.store.fresh()
         match asked.verb:
             case Verb.GET:
                 return _json(representation.one(view, self._get(asked)))

@@ -52,6 +52,13 @@ class Shelf:
             insort(self.order, key)
         self.objects[key] = event.current
 
+    def forget(self) -> None:
+        """Drop everything; all positions in the log lie before what comes next."""
+        self.objects.clear()
+        self.order.clear()
+        self.dropped += len(self.log) + 1
+        self.log.clear()
+
 
 class CatalogWatch:
     """A reader's position in a shelf's log."""
@@ -128,6 +135,21 @@ class Catalog:
             self.compacted = self.compacted or event.current.revision - 1
             self._shelf(event.current.key.resource).log.append(event)
             self.revision = self._last = event.current.revision
+
+    def replace(
+        self, objects: Iterable[Stored], history: Iterable[Event], *, compacted: int, revision: int
+    ) -> None:
+        """Take over another store's objects as of *revision*, and its events since *compacted*.
+
+        Whoever watches has missed what lies between: his `next` raises `ExpiredError`.
+        """
+        for shelf in self._shelves.values():
+            shelf.forget()
+        self.load(objects, history)
+        self.compacted, self.revision, self._last = compacted, revision, revision
+        for shelf in self._shelves.values():
+            for reader in shelf.readers:
+                reader.wake()
 
     def get(self, key: Key) -> Stored | None:
         """Return the visible object, or None."""

@@ -1,4 +1,4 @@
-"""What every store does alike: it reads from its catalog, and checks a write there."""
+"""What stores do alike: all read from a catalog; those that own their file check writes there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from chita.store.store import Event, Key, Object, Snapshot, Stored, Watch
 
 
-class CataloguedStore(ABC):
-    """A `Store` but for where its writes go."""
+class CatalogReads:
+    """The reading half of a `Store`: everything is answered from memory."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -40,6 +40,21 @@ class CataloguedStore(ABC):
         """Return the objects in key order."""
         return self._catalog.list(resource, namespace, after=after, at=at)
 
+    def watch(self, resource: str, namespace: str = "", *, since: int) -> Watch:
+        """Follow the events after *since*."""
+        return self._catalog.watch(resource, namespace, since=since)
+
+    def end_watches(self) -> None:
+        """End all watches."""
+        self._catalog.close()
+
+
+class CataloguedStore(CatalogReads, ABC):
+    """A `Store` that nobody else writes to, but for where its writes go."""
+
+    async def fresh(self) -> None:
+        """Return at once: every acknowledged write is in the catalog."""
+
     async def create(self, key: Key, value: Object) -> Stored:
         """Store a new object; return when it is kept."""
         return await self._checked(lambda: self._catalog.create(key, value))
@@ -51,14 +66,6 @@ class CataloguedStore(ABC):
     async def delete(self, key: Key, *, expected: int) -> Stored:
         """Remove an object by compare-and-swap; return when that is kept."""
         return await self._checked(lambda: self._catalog.delete(key, expected=expected))
-
-    def watch(self, resource: str, namespace: str = "", *, since: int) -> Watch:
-        """Follow the events after *since*."""
-        return self._catalog.watch(resource, namespace, since=since)
-
-    def end_watches(self) -> None:
-        """End all watches."""
-        self._catalog.close()
 
     async def _checked(self, check: Callable[[], Event]) -> Stored:
         try:

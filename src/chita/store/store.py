@@ -3,7 +3,8 @@
 The protocol follows etcd's model (one counter for the whole store, each write takes the next
 number), because the Kubernetes API's ``resourceVersion`` and watch are defined by it. Reads are
 plain calls: every store keeps its current objects in memory, so that a list never waits for a
-disk. Writes are awaited: when one returns, it is as durable as the store can make it.
+disk. Writes are awaited: when one returns, it is as durable as the store can make it, and reads
+see it.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Store(Protocol):
 
     @property
     def revision(self) -> int:
-        """The revision of the last write that readers can see; 0 in an empty store."""
+        """The revision of the last write that readers can see."""
 
     @property
     def compacted(self) -> int:
@@ -141,11 +142,19 @@ class Store(Protocol):
             ExpiredError: the history back to *at* is not there any more, or never was.
         """
 
+    async def fresh(self) -> None:
+        """Return when reads see every write that anyone was acknowledged before this call.
+
+        Raises:
+            EngineError: the store can't find out; reads answer what it last knew.
+        """
+
     async def create(self, key: Key, value: Object) -> Stored:
         """Store a new object, with its revision in ``metadata.resourceVersion``.
 
         Raises:
             ConflictError: the key is taken.
+            UncertainError: the store got no answer; the write may have happened.
             EngineError: the store could not write; nothing changed.
         """
 
@@ -154,6 +163,7 @@ class Store(Protocol):
 
         Raises:
             ConflictError: another write was faster: the revision is not *expected*.
+            UncertainError: the store got no answer; the write may have happened.
             EngineError: the store could not write; nothing changed.
         """
 
@@ -162,6 +172,7 @@ class Store(Protocol):
 
         Raises:
             ConflictError: another write was faster: the revision is not *expected*.
+            UncertainError: the store got no answer; the write may have happened.
             EngineError: the store could not write; nothing changed.
         """
 

@@ -60,6 +60,53 @@ def _endpoint(text: str) -> tuple[str, int]:
     help="Writes to remember, so that a watch can resume after a break.",
 )
 @click.option(
+    "--store",
+    type=click.Choice(["sqlite", "etcd"]),
+    default="sqlite",
+    show_default=True,
+    help="Where the objects are: in a file of --data-dir, or in etcd 3.4 or newer.",
+)
+@click.option(
+    "--etcd-endpoints",
+    metavar="URL,...",
+    help="Client URLs of etcd's members, such as https://10.0.0.1:2379, with commas between.",
+)
+@click.option(
+    "--etcd-cacert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file of the authority that signed etcd's certificates; else the system's.",
+)
+@click.option(
+    "--etcd-cert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file of this server's client certificate for etcd.",
+)
+@click.option(
+    "--etcd-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="PEM file of the private key of --etcd-cert.",
+)
+@click.option(
+    "--etcd-prefix",
+    default="/chita/",
+    show_default=True,
+    help="What all keys in etcd begin with: clusters that share an etcd need one each.",
+)
+@click.option(
+    "--etcd-timeout",
+    type=click.FloatRange(min=0.5),
+    default=5.0,
+    show_default=True,
+    help="Seconds that one answer of etcd may take.",
+)
+@click.option(
+    "--etcd-compaction-interval",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    help="Seconds of history that etcd keeps; 0 leaves it to etcd's --auto-compaction-retention.",
+)
+@click.option(
     "--controller/--no-controller",
     default=True,
     show_default=True,
@@ -81,29 +128,53 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     kubeconfig: Path | None,
     join_token_file: Path | None,
     history: int,
+    store: str,
+    etcd_endpoints: str | None,
+    etcd_cacert: Path | None,
+    etcd_cert: Path | None,
+    etcd_key: Path | None,
+    etcd_prefix: str,
+    etcd_timeout: float,
+    etcd_compaction_interval: float,
     controller: bool,  # noqa: FBT001 - click passes a flag by position's name
     ipam_grace: float,
     log_format: str,
     log_level: str,
 ) -> None:
-    r"""Run the API server: Kubernetes conventions on one SQLite file.
+    r"""Run the API server: Kubernetes conventions on one SQLite file, or on etcd.
 
     It stops on SIGTERM. Everything acknowledged survives a crash.
 
     \b
-    Example:
+    Examples:
         chita server --data-dir /var/lib/chita --kubeconfig admin.kubeconfig
+        chita server --store etcd --etcd-endpoints https://10.0.0.1:2379,https://10.0.0.2:2379 \
+            --etcd-cacert ca.crt --etcd-cert chita.crt --etcd-key chita.key
     """
     # Imported here: the server's libraries take longer to load than most commands to run.
     import asyncio
     from functools import partial
 
     from chita.controller.main import control
-    from chita.server.main import Endpoint, ServerSettings, serve
+    from chita.server.main import Endpoint, ServerSettings, SqliteFile, serve
+    from chita.store.etcd.settings import EtcdSettings, check_prefix, parse_endpoints
     from chita.telemetry.log import LogFormat, configure
 
     configure(format_=LogFormat(log_format), level=log_level)
     token = join_token_file.read_text().strip() if join_token_file else None
+    place: SqliteFile | EtcdSettings = SqliteFile()
+    if store == "etcd":
+        place = EtcdSettings(
+            endpoints=parse_endpoints(etcd_endpoints or ""),
+            cacert=etcd_cacert,
+            cert=etcd_cert,
+            key=etcd_key,
+            prefix=check_prefix(etcd_prefix),
+            timeout_s=etcd_timeout,
+            compaction_s=etcd_compaction_interval,
+        )
+    elif etcd_endpoints:
+        raise click.UsageError("--etcd-endpoints has no effect without --store etcd")
     settings = ServerSettings(
         data_dir=data_dir,
         listen=tuple(Endpoint(*_endpoint(text)) for text in listen if text),
@@ -112,6 +183,7 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
         kubeconfig=kubeconfig,
         join_token=token,
         history_events=history,
+        store=place,
     )
     controlling = [("controller", partial(control, ipam_grace_s=ipam_grace))]
     asyncio.run(serve(settings, controlling if controller else []))
