@@ -48,6 +48,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "fabric": Entry("fabric", "fabric", "See and steer the network between nodes."),
     "node": Entry("node", "node", "Bring hosts into the cluster."),
     "agent": Entry("agent", "agent", "Run the agent of this node."),
+    "controller": Entry("controller", "controller", "Run the controller of a Kubernetes cluster."),
+    "install": Entry("install", "install", "Print the manifests for a Kubernetes cluster."),
+    "install-node": Entry("install", "install_node", "Install the CNI plugin on this node."),
     "server": Entry("server", "server", "Run the API server."),
     "version": Entry("version", "version", "Print the version."),
 }

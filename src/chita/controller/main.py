@@ -7,16 +7,18 @@ client does, so that it can move to a process of its own.
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from chita.api.auth import ApiConfig
 from chita.api.client import ApiClient
 from chita.api.kinds import CORE
 from chita.api.watch import Deleted, Listed, follow
 from chita.controller.host_endpoints import keep_automatic
+from chita.controller.initial import create_missing
 from chita.controller.ipam import IpamCollector
 from chita.controller.policies import POLICIES, keep_told
 from chita.controller.population import ApiPopulation
@@ -59,6 +61,21 @@ async def control(config: ApiConfig, *, ipam_grace_s: float = DEFAULT_GRACE_S) -
             _keep_scanning(scan, node_gone, period_s=ipam_grace_s / 2), name="garbage"
         )
     raise AssertionError  # all run until they are cancelled
+
+
+async def run(config: ApiConfig, initial: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Run the controller as a process of its own until SIGTERM; *initial* is made if missing."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    async with ApiClient(config) as client, asyncio.TaskGroup() as tasks:
+        running = [
+            tasks.create_task(create_missing(client, initial), name="initial objects"),
+            tasks.create_task(control(config), name="control"),
+        ]
+        await stopped.wait()
+        for task in running:
+            task.cancel()
+    _LOG.info("controller stopped")
 
 
 async def _tell_deletions(client: ApiClient, node_gone: asyncio.Event) -> NoReturn:

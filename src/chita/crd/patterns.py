@@ -1,4 +1,4 @@
-r"""What of a `Format` the API server can check by itself: a pattern, a length, a range.
+"""What of a `Format` the API server can check by itself: a pattern, a length, a range.
 
 A pattern lets everything through that `chita.model.validate.formats` accepts, and as little else
 as a regular expression can say: RE2's (Go), so without look-around. Selectors and regular
