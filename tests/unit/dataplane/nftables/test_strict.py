@@ -74,3 +74,37 @@ def test_the_guard_comes_and_goes() -> None:
     other = msgspec.structs.replace(STRICT, strict=msgspec.structs.replace(GUARD, bare=()))
     for state in (NODE, STRICT, other, STRICT, NODE):
         assert policy_ruleset(state) == builder.build(state)
+
+
+PEER, PEER6 = Address.parse("100.65.0.1"), Address.parse("fd00:100:65::1")
+STATIC = tuple(cidrs("100.65.0.1/32 fd00:100:65::1/128"))
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        pytest.param(StrictGuard((), (), (), STATIC), id="nothing-else-is-sealed"),
+        pytest.param(msgspec.structs.replace(GUARD, static=STATIC), id="beside-what-is-sealed"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("source", "destination", "device", "expected"),
+    [
+        pytest.param(PEER, POD, "chita-wg-static", YES, id="its-device"),
+        pytest.param(PEER6, POD6, "chita-wg-static", YES, id="its-device-ipv6"),
+        pytest.param(PEER, POD, "eth0", NO, id="bare"),
+        pytest.param(PEER6, POD6, "eth0", NO, id="bare-ipv6"),
+        pytest.param(PEER, POD, "chita-wg0", NO, id="tunnel-of-a-node"),
+        pytest.param(OTHER, POD, "eth0", YES, id="somebody-else"),
+    ],
+)
+def test_static_peers_come_by_their_device_alone(
+    guard: StrictGuard, source: Address, destination: Address, device: str, expected: Outcome
+) -> None:
+    sent = Packet(
+        source=source, destination=destination, protocol=TCP, source_port=40000,
+        destination_port=80, iif=device, oif="cali1",
+    )  # fmt: skip
+    held = msgspec.structs.replace(NODE, strict=guard)
+
+    assert expected is trace(policy_ruleset(held), sent, Path.FORWARD).outcome
