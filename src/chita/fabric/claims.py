@@ -14,6 +14,10 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from chita.model.node import FabricNode
+from chita.model.remembered import Remembered, RememberedEach
+
+Claim = tuple[frozenset[str], tuple[str, int, int] | None]
+"""What one node claims: its WireGuard keys, and an address in its location."""
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -25,7 +29,8 @@ class Claims(msgspec.Struct, frozen=True):
 
 def claims(nodes: Mapping[str, FabricNode]) -> Claims:
     """Return what is claimed twice."""
-    return Claims(key_rivals(nodes), address_rivals(nodes))
+    claimed = _CLAIMED.of("", (), (nodes,), lambda name: _claim(nodes[name]))
+    return _CLAIMS.of("", (claimed,), lambda: Claims(key_rivals(nodes), address_rivals(nodes)))
 
 
 def key_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
@@ -35,13 +40,21 @@ def key_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
 
 def address_rivals(nodes: Mapping[str, FabricNode]) -> dict[str, tuple[str, ...]]:
     """Return who else of its location claims a node's private address, by the node's name."""
-    # Compared by number: asked for a thousand nodes whenever one of them changes.
     return _rivals(
-        ((node.location, address.family, address.value), node.name)
-        for node in nodes.values()
-        if node.interfaces
-        for address in (node.interfaces[0].address,)
+        (address, node.name) for node in nodes.values() if (address := _address(node)) is not None
     )
+
+
+def _claim(node: FabricNode) -> Claim:
+    return node.wireguard_keys, _address(node)
+
+
+def _address(node: FabricNode) -> tuple[str, int, int] | None:
+    """Return the location, family and number of the address that *node*'s neighbours dial."""
+    if not node.interfaces:
+        return None
+    address = node.interfaces[0].address
+    return node.location, address.family, address.value
 
 
 def _rivals(claimed: Iterable[tuple[object, str]]) -> dict[str, tuple[str, ...]]:
@@ -55,3 +68,7 @@ def _rivals(claimed: Iterable[tuple[object, str]]) -> dict[str, tuple[str, ...]]
     return {
         name: tuple(sorted(names - {name})) for names in shared.values() for name in sorted(names)
     }
+
+
+_CLAIMED: RememberedEach[Claim] = RememberedEach()
+_CLAIMS: Remembered[Claims] = Remembered()

@@ -8,11 +8,12 @@ gateways, and one that comes or goes moves only the senders that use it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from chita.fabric.candidates import is_dialable
 from chita.model.node import FabricNode
+from chita.model.remembered import RememberedEach
 
 GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
 """Label of a Node: how much it relays for its location; ``0`` drains it. Dialable nodes: 1."""
@@ -21,6 +22,13 @@ GATEWAY_WEIGHT_LABEL = "chita.dev/gateway-weight"
 def is_gateway(node: FabricNode) -> bool:
     """Whether *node* offers to relay."""
     return node.gateway_weight > 0 and is_dialable(node)
+
+
+def gateways(nodes: Mapping[str, FabricNode]) -> Mapping[str, FabricNode]:
+    """Return those of *nodes* that offer to relay, by name."""
+    return _GATEWAYS.of(
+        "", (), (nodes,), lambda name: node if is_gateway(node := nodes[name]) else None
+    )
 
 
 def rank(gateways: Iterable[FabricNode], source: str, destination: str) -> list[FabricNode]:
@@ -46,3 +54,6 @@ def _uniform(source: str, destination: str, gateway: str) -> float:
     text = f"{source}|{destination}|{gateway}"
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return (int.from_bytes(digest) + 1) / (1 << 64)
+
+
+_GATEWAYS: RememberedEach[FabricNode] = RememberedEach()

@@ -14,7 +14,7 @@ import msgspec
 
 from chita.desired.paths import Rung, RungState
 from chita.fabric.candidates import is_dialable
-from chita.fabric.gateways import is_gateway
+from chita.fabric.gateways import gateways
 from chita.fabric.health import Shortcut, ShortcutState
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
@@ -78,9 +78,7 @@ def mesh(cluster: ClusterState) -> Mesh:
         return FULL
     return Mesh(
         refusal=f"with more than {most} nodes (fullMeshNodes) ordinary ones meet at gateways",
-        places=frozenset(
-            [node.location for node in cluster.fabric_nodes.values() if is_gateway(node)]
-        ),
+        places=frozenset([it.location for it in gateways(cluster.fabric_nodes).values()]),
     )
 
 

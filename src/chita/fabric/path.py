@@ -22,6 +22,7 @@ prober that errs must not cut off what works.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -34,111 +35,109 @@ from chita.fabric.health import (
     Health,
     Local,
     Shortcut,
+    Transit,
     Verdict,
     WayHealth,
 )
 from chita.fabric.ladder import Near, local_rungs, tunnel_rungs
 from chita.fabric.mesh import as_shortcut, mesh
-from chita.fabric.promises import REMEMBERED, Promise, Promises
+from chita.fabric.promises import Promise, Promises
 from chita.fabric.relays import Relays
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
+from chita.model.remembered import Remembered, RememberedEach
 
 
 def paths(cluster: ClusterState, local: str, health: Health = UNPROBED) -> dict[str, Path]:
-    """Return how *local* reaches every other node, by node name.
+    """Return how *local* reaches every other node, by node name and in their order.
 
     A node that has published nothing yet is there too, with kind NONE. Output depends on the
     records and on *health* alone, never on the order in which they came.
     """
-    here = cluster.fabric_nodes.get(local)
-    names = sorted((cluster.nodes.keys() | cluster.fabric_nodes.keys()) - {local})
+    records = cluster.fabric_nodes
+    here = records.get(local)
     if here is None:
+        names = sorted((cluster.nodes.keys() | records.keys()) - {local})
         return {name: _no_path(name, f"{local} has not joined the fabric yet") for name in names}
-    claimed = claims(cluster.fabric_nodes)
+    claimed = claims(records)
     meshed = mesh(cluster)
+    said = (cluster.settings, cluster.locations, cluster.pools, claimed, meshed)
+    cuts = {
+        name: cut
+        for name in health.shortcuts.keys() & records.keys()
+        if (cut := meshed.shortcut(here, records[name], health.shortcuts)) is not None
+    }
 
     def promise(one: FabricNode, other: FabricNode) -> Promise:
-        cut = health.shortcuts.get(other.name) if one is here else None
-        return _REMEMBERED.of(cluster, one, other, claimed, meshed.refused(one, other, cut))
+        cut = cuts.get(other.name) if one is here else None
+        return _PAIRS.of(cluster, one, other, claimed, meshed.refused(one, other, cut))
 
-    near = {
-        name: _DECIDED.near(
-            (local, name),
-            promise(here, there),
-            health,
-            meshed.shortcut(here, there, health.shortcuts),
-        )
-        for name in names
-        if (there := cluster.fabric_nodes.get(name)) is not None
-    }
-    said = (cluster.settings, cluster.locations, cluster.pools, claimed, meshed)
+    promised = _PROMISED.of(
+        local,
+        (here, *said),
+        (records, cuts),
+        lambda name: promise(here, records[name]) if name != local else None,
+    )
+    known = _KNOWN.of(local, (health,), lambda: _known(health))
+    near = _NEAR.of(
+        local, (), (promised, known, cuts), lambda name: _near(name, promised, known, cuts)
+    )
     relays = Relays(cluster, here, near, health, promise, said=said)
-    found: dict[str, Path] = {}
-    for name in names:
-        there = cluster.fabric_nodes.get(name)
-        if there is None:
-            found[name] = _no_path(name, f"{name} has not joined the fabric yet")
-        else:
-            found[name] = _DECIDED.path(local, name, near[name], relays.rung(there))
+    relayed = relays.rungs()
+    found = _PATHS.of(
+        local,
+        (),
+        (near, relayed),
+        lambda name: _path(name, near[name], relayed[name]) if name in near else None,
+    )
+    silent = cluster.nodes.keys() - records.keys()
+    if silent:
+        why = "has not joined the fabric yet"
+        found = found | {name: _no_path(name, f"{name} {why}") for name in silent}
+        return {name: found[name] for name in sorted(found)}
     return found
 
 
 class _Known(msgspec.Struct, frozen=True):
     """What probes found out of the ways to one node."""
 
-    local: WayHealth
-    direct: tuple[WayHealth, ...]
-    """By epoch of the keys, newest first."""
-    detour: int | None
+    local: WayHealth = WayHealth()
+    direct: Mapping[int, WayHealth] = {}
+    """By epoch of the keys."""
+    detour: int | None = None
     """The port of loopback that leads to it in a stream."""
-    shortcut: Shortcut | None
 
 
-class _Decisions:
-    """Remembers what was decided for each pair, as long as nothing it follows from is another.
-
-    One probe's news or one record changes the ways to few nodes; those to all are asked for.
-    """
-
-    def __init__(self) -> None:
-        self._near: dict[tuple[str, str], tuple[Promise, _Known, Near]] = {}
-        self._paths: dict[tuple[str, str], tuple[Near, Rung, Path]] = {}
-
-    def near(
-        self, pair: tuple[str, str], promise: Promise, health: Health, shortcut: Shortcut | None
-    ) -> Near:
-        """Return the rungs from one to the other of *pair* on which no third forwards."""
-        _, there = pair
-        known = _Known(
-            health.of(Local(there)),
-            tuple([health.of(Direct(there, epoch)) for epoch in promise.tunnels]),
-            health.detours.get(there),
-            shortcut,
-        )
-        held = self._near.get(pair)
-        if held is not None and held[0] is promise and held[1] == known:
-            return held[2]
-        if len(self._near) > REMEMBERED:
-            self._near, self._paths = {}, {}
-        near = _near(promise, there, known)
-        self._near[pair] = (promise, known, near)
-        return near
-
-    def path(self, local: str, there: str, near: Near, relayed: Rung) -> Path:
-        """Return the path to *there*."""
-        pair = (local, there)
-        held = self._paths.get(pair)
-        if held is not None and held[0] is near and held[1] == relayed:
-            return held[2]
-        path = _path(there, near, relayed)
-        self._paths[pair] = (near, relayed, path)
-        return path
+_UNKNOWN = _Known()
 
 
-def _near(promise: Promise, there: str, known: _Known) -> Near:
-    """Return *promise* judged."""
-    direct = dict(zip(promise.tunnels, known.direct, strict=True))
+def _known(health: Health) -> dict[str, _Known]:
+    """Return what *health* has about ways on which nobody forwards, by the node they lead to."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"detour": port} for name, port in health.detours.items()
+    }
+    for way, known in health.ways.items():
+        match way:
+            case Local(node):
+                found.setdefault(node, {})["local"] = known
+            case Direct(node, epoch):
+                found.setdefault(node, {}).setdefault("direct", {})[epoch] = known
+            case Transit():
+                pass
+    return {name: _Known(**it) for name, it in found.items()}
+
+
+def _near(
+    there: str,
+    promised: Mapping[str, Promise],
+    found: Mapping[str, _Known],
+    cuts: Mapping[str, Shortcut],
+) -> Near | None:
+    """Return what is promised to *there*, judged; None: it published nothing."""
+    promise, known = promised.get(there), found.get(there, _UNKNOWN)
+    if promise is None:
+        return None
+    direct = {epoch: known.direct.get(epoch, WayHealth()) for epoch in promise.tunnels}
     tunnels = {
         epoch: tunnel_rungs(
             ratings
@@ -152,7 +151,7 @@ def _near(promise: Promise, there: str, known: _Known) -> Near:
     return Near(
         rungs=(
             *local_rungs(promise.local, known.local),
-            *as_shortcut(tunnels[used][0], known.shortcut),
+            *as_shortcut(tunnels[used][0], cuts.get(there)),
         ),
         sessions=tuple([Session(epoch, dial) for epoch, (_, dial) in tunnels.items()]),
         epoch=used,
@@ -223,5 +222,8 @@ def _no_path(
     )
 
 
-_REMEMBERED = Promises()
-_DECIDED = _Decisions()
+_PAIRS = Promises()
+_PROMISED: RememberedEach[Promise] = RememberedEach()
+_KNOWN: Remembered[dict[str, _Known]] = Remembered()
+_NEAR: RememberedEach[Near] = RememberedEach()
+_PATHS: RememberedEach[Path] = RememberedEach()

@@ -11,30 +11,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import IntEnum
+from functools import partial
 
 import msgspec
 
 from chita.desired.paths import PathKind, Rung, RungState
 from chita.desired.tunnels import TRANSIT_OVERHEAD
-from chita.fabric.gateways import is_gateway, rank
+from chita.fabric.gateways import gateways, rank
 from chita.fabric.health import Health, Transit, Verdict, WayHealth
 from chita.fabric.ladder import Near
 from chita.fabric.offers import Offer
 from chita.fabric.promises import Promise
 from chita.model.cluster import ClusterState
 from chita.model.node import FabricNode
-from chita.model.remembered import Remembered
-
-T = TypeVar("T", bound=tuple[object, ...])
+from chita.model.remembered import Remembered, RememberedEach
 
 _UNWRAPPED = (PathKind.ROUTED, PathKind.VXLAN)
 """A relay hands on to its neighbours as to any pod."""
 
 
+class _Class(IntEnum):
+    """Where gateways stand, those to be asked first first."""
+
+    FAR = 1
+    OURS = 2
+    THIRD = 3
+
+
 class Relays:
-    """The gateways as one node sees them, for each location asked about once."""
+    """The gateways as one node sees them."""
 
     def __init__(  # noqa: PLR0913 - all that a choice of relays follows from
         self,
@@ -49,60 +56,96 @@ class Relays:
         """Take *promise*, and what its answers follow from besides the two records: *said*."""
         self._cluster = cluster
         self._here = here
-        self._near = near
         self._promise = promise
-        self._gateways: dict[str, list[FabricNode]] = {}
-        for node in cluster.fabric_nodes.values():
-            if is_gateway(node) and node.name != here.name:
-                self._gateways.setdefault(node.location, []).append(node)
-        self._transits = {
-            (way.relay, way.location): known
-            for way, known in health.ways.items()
-            if isinstance(way, Transit)
-        }
-        self._unprobed: dict[str, _Candidate | None] = {}
-        self._classes: dict[str, _Classes] = {}
-        self._firsts: dict[str, tuple[_Candidate, ...]] = {}
         self._with_ipv4 = _WITH_IPV4.of("", (cluster.nodes,), lambda: _with_ipv4(cluster))
-        self._said = _same(_SAID, here.name, (here, self._with_ipv4, *said))
-        self._rungs: dict[tuple[RungState, tuple[str, ...], int], Rung] = {}
+        self._said = (self._with_ipv4, *said)
+        self._transits = _TRANSITS.of(here.name, (health,), lambda: _transits(health))
+        offering = gateways(cluster.fabric_nodes)
+        candidates = _CANDIDATES.of(
+            here.name,
+            (self._with_ipv4,),
+            (offering, near),
+            lambda name: self._candidate(offering.get(name), near.get(name)),
+        )
+        self._by_location: dict[str, list[_Candidate]] = {}
+        for candidate in candidates.values():
+            self._by_location.setdefault(candidate.node.location, []).append(candidate)
+        self._rungs: dict[Rung, Rung] = {}
 
-    def rung(self, there: FabricNode) -> Rung:
-        """Return the rung through gateways to *there*, with those that share its flows."""
-        nearest = self._nearest(there.location)
-        inputs = (self._said, there, nearest)
-        names = (self._here.name, there.name)
-        found = _NEAREST.of(names, inputs, lambda: self._through(nearest, there))
-        return found if found is not None else self._farther(there)
+    def rungs(self) -> dict[str, Rung]:
+        """Return the rung through gateways to each node, with those that share its flows."""
+        here, nodes = self._here.name, self._cluster.fabric_nodes
+        places = _PLACES.of("", (), (nodes,), lambda name: nodes[name].location)
+        left = {name: place for name, place in places.items() if name != here}
+        found: dict[str, Rung] = {}
+        classes: list[Mapping[str, _Members]] = []
+        for kind in _Class:
+            members = self._members(kind, left)
+            make = partial(self._through, members)
+            through = _THROUGH.of((here, kind), self._said, (nodes, members), make)
+            found = found | through if found else through
+            left = {name: place for name, place in left.items() if name not in through}
+            if not left:
+                return found
+            classes.append(members)
+        make = partial(self._without, classes, left)
+        return found | _WITHOUT.of(here, self._said, (nodes, *classes), make)
 
-    def _through(self, members: Iterable[_Candidate], there: FabricNode) -> Rung | None:
-        """Return the rung through healthy ones of *members*; None: no such one reaches *there*."""
-        healthy = self._able((it for it in members if not it.why_not), there)
+    def _through(self, members: Mapping[str, _Members], name: str) -> Rung | None:
+        """Return the rung to *name* through healthy ones of its *members*, if it has such."""
+        there = self._cluster.fabric_nodes[name]
+        healthy = self._able((it for it in members.get(name, ()) if not it.why_not), there)
         return self._rung(healthy, RungState.READY) if healthy else None
 
-    def _farther(self, there: FabricNode) -> Rung:
-        """Return the rung where none of the nearest class is healthy."""
-        all_bad: list[_Hops] = []
-        for members in self._classes_for(there.location):
-            healthy = self._through(members, there)
-            if healthy is not None:
-                return healthy
-            all_bad = all_bad or self._able(members, there)
-        if all_bad:
-            return self._rung(all_bad, RungState.FAILED)
+    def _without(
+        self, classes: Sequence[Mapping[str, _Members]], left: Mapping[str, str], name: str
+    ) -> Rung | None:
+        """Return the rung to *name* where no gateway is healthy: the first that are promised."""
+        if name not in left:
+            return None
+        there = self._cluster.fabric_nodes[name]
+        for members in classes:
+            all_bad = self._able(members[name], there)
+            if all_bad:
+                return self._rung(all_bad, RungState.FAILED)
         return Rung(
             kind=PathKind.RELAYED,
             state=RungState.REFUSED,
-            reason=f"no gateway reaches both {self._here.name} and {there.name}",
+            reason=f"no gateway reaches both {self._here.name} and {name}",
+        )
+
+    def _members(self, kind: _Class, places: Mapping[str, str]) -> dict[str, _Members]:
+        """Return the gateways of *kind* for each node of *places*, best first."""
+        ranked = {place: self._ranked(kind, place) for place in set(places.values())}
+        return _MEMBERS.of(
+            (self._here.name, kind),
+            (places, ranked),
+            lambda: {name: ranked[place] for name, place in places.items()},
+        )
+
+    def _ranked(self, kind: _Class, location: str) -> _Members:
+        """Return the gateways of *kind* for *location*, best first."""
+        ours, transits = self._here.location, self._transits.get(location, {})
+        match kind:
+            case _Class.FAR:
+                members = self._by_location.get(location, [])
+            case _Class.OURS:
+                members = self._by_location.get(ours, []) if ours != location else []
+            case _Class.THIRD:
+                members = [
+                    candidate
+                    for place, candidates in self._by_location.items()
+                    if place not in (location, ours)
+                    for candidate in candidates
+                ]
+        return _RANKED.of(
+            (self._here.name, kind, location),
+            (members, transits),
+            lambda: _ranked(self._here.name, kind, location, members, transits),
         )
 
     def _rung(self, chosen: Sequence[_Hops], state: RungState) -> Rung:
         """Return the rung through *chosen*; nodes behind the same ones share it."""
-        names = tuple([it.relay.node.name for it in chosen])
-        size = min([it.mtu_bytes for it in chosen])
-        known = self._rungs.get((state, names, size))
-        if known is not None:
-            return known
         reason = _words(chosen)
         if state is RungState.FAILED:
             why = "; ".join(f"{it.relay.node.name}: {it.relay.why_not}" for it in chosen)
@@ -112,11 +155,10 @@ class Relays:
             state=state,
             reason=reason,
             since_s=max(it.relay.since_s for it in chosen),
-            mtu_bytes=size,
-            relays=names,
+            mtu_bytes=min([it.mtu_bytes for it in chosen]),
+            relays=tuple([it.relay.node.name for it in chosen]),
         )
-        self._rungs[state, names, size] = rung
-        return rung
+        return self._rungs.setdefault(rung, rung)
 
     def _able(self, candidates: Iterable[_Candidate], there: FabricNode) -> list[_Hops]:
         """Return the best few that reach *there* themselves, as the records have it."""
@@ -133,69 +175,18 @@ class Relays:
                     break
         return able
 
-    def _nearest(self, location: str) -> tuple[_Candidate, ...]:
-        """Return the first class of gateways for *location*: the same object while it is equal."""
-        found = self._firsts.get(location)
-        if found is None:
-            members = tuple(next(self._classes_for(location)))
-            found = _same(_MEMBERS, (self._here.name, location), members)
-            self._firsts[location] = found
-        return found
-
-    def _classes_for(self, location: str) -> Iterator[list[_Candidate]]:
-        """Yield the gateways for *location*, classes and their members best first."""
-        classes = self._classes.get(location)
-        if classes is None:
-            classes = self._classes[location] = _Classes(self._made(location))
-        return classes.members()
-
-    def _made(self, location: str) -> Iterator[list[_Candidate]]:
-        ours = self._here.location
-        yield self._ranked(self._gateways.get(location, []), location)
-        if ours != location:
-            yield self._ranked(self._gateways.get(ours, []), location)
-        third = [
-            node
-            for place, nodes in self._gateways.items()
-            if place not in (location, ours)
-            for node in nodes
-        ]
-        yield sorted(self._ranked(third, location), key=_round_trip)
-
-    def _ranked(self, nodes: Sequence[FabricNode], location: str) -> list[_Candidate]:
-        ranked = rank(nodes, self._here.name, location)
-        return [it for node in ranked if (it := self._candidate(node, location)) is not None]
-
-    def _candidate(self, node: FabricNode, location: str) -> _Candidate | None:
-        transit = self._transits.get((node.name, location))
-        if transit is not None:
-            return self._probed(node, transit)
-        # What was never probed is the same towards every location.
-        if node.name not in self._unprobed:
-            self._unprobed[node.name] = self._probed(node, WayHealth())
-        return self._unprobed[node.name]
-
-    def _probed(self, node: FabricNode, transit: WayHealth) -> _Candidate | None:
-        near = self._near[node.name]
-        hop = near.best
-        why_not = ""
+    def _candidate(self, node: FabricNode | None, near: Near | None) -> _Candidate | None:
+        """Return the gateway *node*, which is reached by *near*, as far as its hop goes."""
+        if node is None or near is None:
+            return None
+        hop, why_not = near.best, ""
         if hop is None:
             hop = near.promised
             if hop is None:
                 return None
             why_not = f"it is not reached, {hop.reason}"
-        elif transit.verdict is Verdict.DOWN:
-            why_not = f"it does not forward, {transit.reason}"
-        sizes = [hop.mtu_bytes - self._wrapping(self._here.name, node.name)]
-        if transit.mtu_bytes is not None:
-            sizes.append(transit.mtu_bytes)
-        return _Candidate(
-            node=node,
-            why_not=why_not,
-            mtu_bytes=min(sizes),
-            rtt_s=transit.rtt_s,
-            since_s=transit.since_s,
-        )
+        size = hop.mtu_bytes - self._wrapping(self._here.name, node.name)
+        return _Candidate(node=node, why_not=why_not, mtu_bytes=size)
 
     def _wrapping(self, one: str, other: str) -> int:
         """Return what a packet is wrapped in between two nodes, bytes: IPv4 if both have it."""
@@ -214,23 +205,30 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: it forwards, as far as is known."""
     mtu_bytes: int
     """The largest inner packet of our half."""
-    rtt_s: float | None
-    since_s: float
+    rtt_s: float | None = None
+    since_s: float = 0.0
+
+    def over(self, transit: WayHealth) -> _Candidate:
+        """Return it as what probes found of its *transit* to a location has it."""
+        why_not, size = self.why_not, self.mtu_bytes
+        if not why_not and transit.verdict is Verdict.DOWN:
+            why_not = f"it does not forward, {transit.reason}"
+        if transit.mtu_bytes is not None:
+            size = min(size, transit.mtu_bytes)
+        return _Candidate(
+            node=self.node,
+            why_not=why_not,
+            mtu_bytes=size,
+            rtt_s=transit.rtt_s,
+            since_s=transit.since_s,
+        )
 
 
-class _Classes:
-    """Classes of gateways, each made when the ones before are not enough, and once."""
+_Members = tuple[_Candidate, ...]
+"""Gateways of one class, best first."""
 
-    def __init__(self, made: Iterator[list[_Candidate]]) -> None:
-        self._made = made
-        self._known: list[list[_Candidate]] = []
-
-    def members(self) -> Iterator[list[_Candidate]]:
-        """Yield the members of each class, best first."""
-        yield from self._known
-        for members in self._made:
-            self._known.append(members)
-            yield members
+_Transits = dict[str, dict[str, WayHealth]]
+"""What probes found, by the location that a gateway is to forward to and by the gateway."""
 
 
 class _Hops(msgspec.Struct, frozen=True):
@@ -245,12 +243,26 @@ def _with_ipv4(cluster: ClusterState) -> frozenset[str]:
     return frozenset([name for name, node in cluster.nodes.items() if node.mesh(4) is not None])
 
 
-def _same(memory: Remembered[T], key: Hashable, value: T) -> T:
-    """Return the value that *memory* has under *key* if it equals *value*, which else it keeps.
+def _transits(health: Health) -> _Transits:
+    found: _Transits = {}
+    for way, known in health.ways.items():
+        if isinstance(way, Transit):
+            found.setdefault(way.location, {})[way.relay] = known
+    return found
 
-    What is compared a thousand times is so compared by identity.
-    """
-    return memory.of(key, value, lambda: value)
+
+def _ranked(
+    here: str,
+    kind: _Class,
+    location: str,
+    members: Iterable[_Candidate],
+    transits: Mapping[str, WayHealth],
+) -> _Members:
+    """Return *members* best first for what *here* sends to *location*."""
+    candidates = {it.node.name: it for it in members}
+    ranked = [candidates[node.name] for node in rank((it.node for it in members), here, location)]
+    probed = [it.over(transits[it.node.name]) if it.node.name in transits else it for it in ranked]
+    return tuple(sorted(probed, key=_round_trip) if kind is _Class.THIRD else probed)
 
 
 def _round_trip(candidate: _Candidate) -> float:
@@ -267,6 +279,10 @@ def _words(chosen: Sequence[_Hops]) -> str:
 
 
 _WITH_IPV4: Remembered[frozenset[str]] = Remembered()
-_SAID: Remembered[tuple[object, ...]] = Remembered()
-_MEMBERS: Remembered[tuple[_Candidate, ...]] = Remembered()
-_NEAREST: Remembered[Rung | None] = Remembered()
+_TRANSITS: Remembered[_Transits] = Remembered()
+_CANDIDATES: RememberedEach[_Candidate] = RememberedEach()
+_PLACES: RememberedEach[str] = RememberedEach()
+_RANKED: Remembered[_Members] = Remembered()
+_MEMBERS: Remembered[dict[str, _Members]] = Remembered()
+_THROUGH: RememberedEach[Rung] = RememberedEach()
+_WITHOUT: RememberedEach[Rung] = RememberedEach()
