@@ -109,8 +109,9 @@ def test_refused_options(cidrs: tuple[str, ...], told: str) -> None:
 
 @pytest.mark.slow
 def test_command_prints_them() -> None:
-    arguments = ["--pod-cidr", "10.9.0.0/16", "--image", "chita:x"]
+    arguments = ["--pod-cidr", "10.9.0.0/16", "--image", "chita:x", "--encryption", "All"]
     answer = CliRunner().invoke(install, arguments, catch_exceptions=False)
     printed = list(yaml.load_all(answer.stdout, Loader=yaml.CSafeLoader))
 
-    assert printed == manifests(Options(pod_cidrs=("10.9.0.0/16",), image="chita:x"))
+    asked = Options(pod_cidrs=("10.9.0.0/16",), image="chita:x", encryption=Encryption.ALL)
+    assert printed == manifests(asked)

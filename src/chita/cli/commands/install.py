@@ -26,17 +26,15 @@ from chita.install.options import DEFAULT_POD_CIDR, Encryption, Options
 )
 @click.option(
     "--encryption",
-    type=click.Choice(list(Encryption)),
-    default=Encryption.BETWEEN_LOCATIONS,
+    type=click.Choice([each.value for each in Encryption]),
+    default=Encryption.BETWEEN_LOCATIONS.value,
     show_default=True,
     help="What travels encrypted.",
 )
 @click.option(
     "--image", default=Options().image, show_default=True, help="Image of agent and controller."
 )
-def install(
-    pod_cidrs: tuple[str, ...], pod_mtu: int | None, encryption: Encryption, image: str
-) -> None:
+def install(pod_cidrs: tuple[str, ...], pod_mtu: int | None, encryption: str, image: str) -> None:
     r"""Print the manifests that bring Chita into a Kubernetes cluster; change nothing.
 
     The pools and the configuration are made by the controller at its first start; those that are
@@ -49,7 +47,10 @@ def install(
     from chita.install.manifests import BASE, manifests, text  # here: it reads every schema
 
     options = Options(
-        pod_cidrs=pod_cidrs, pod_mtu_bytes=pod_mtu, encryption=encryption, image=image
+        pod_cidrs=pod_cidrs,
+        pod_mtu_bytes=pod_mtu,
+        encryption=Encryption(encryption),
+        image=image,
     )
     click.echo(BASE + text(manifests(options.checked())), nl=False)
 
