@@ -146,10 +146,9 @@ def server(  # noqa: PLR0913, PLR0917 - click passes one argument per option
     It stops on SIGTERM. Everything acknowledged survives a crash.
 
     \b
-    Examples:
+    Example:
         chita server --data-dir /var/lib/chita --kubeconfig admin.kubeconfig
-        chita server --store etcd --etcd-endpoints https://10.0.0.1:2379,https://10.0.0.2:2379 \
-            --etcd-cacert ca.crt --etcd-cert chita.crt --etcd-key chita.key
+        chita server --store etcd --etcd-endpoints https://10.0.0.1:2379,https://10.0.0.2:2379
     """
     # Imported here: the server's libraries take longer to load than most commands to run.
     import asyncio
