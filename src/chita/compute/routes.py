@@ -14,7 +14,7 @@ from chita.desired.tunnels import TRANSIT_OVERHEAD, VXLAN_OVERHEAD, wireguard_de
 from chita.model.cluster import ClusterState
 from chita.model.net import Address, Cidr, Family
 from chita.model.node import FabricNode
-from chita.model.remembered import Remembered
+from chita.model.remembered import Remembered, RememberedEach, RememberedUnion
 from chita.model.static_claims import judged
 
 VXLAN_DEVICE = "chita-vxlan"
@@ -101,7 +101,7 @@ def _routes_to_node(
 
 
 def forwarded_routes(
-    paths: Mapping[str, Path], networks: Networks, hops: Hops
+    local: str, paths: Mapping[str, Path], networks: Networks, hops: Hops
 ) -> dict[Cidr, Route]:
     """Return where what came from another node goes on to, by destination: this node relays it.
 
@@ -109,18 +109,28 @@ def forwarded_routes(
     packets from our tunnel. What is behind a relay is dropped: never two relays in a row, so no
     loops either. Neighbours in our location and our own pods stand in the table for all.
     """
+    parts = _FORWARDED.of(
+        local,
+        (hops.nexthops,),
+        (paths, networks, hops.to_node),
+        lambda name: _forwarded(paths.get(name), networks.get(name, ()), hops),
+    )
+    return _FORWARDED_TO_ALL.of(local, parts)
+
+
+def _forwarded(path: Path | None, nets: Sequence[Cidr], hops: Hops) -> dict[Cidr, Route] | None:
+    """Return where packets for *nets* go on to, at the end of *path*; None: no route of theirs."""
+    if path is None or path.kind in IN_LOCATION:
+        return None
+    numbers = hops.to_node.get(path.node, {}) if path.kind in TUNNELLED else {}
     routes: dict[Cidr, Route] = {}
-    for name, path in paths.items():
-        if path.kind in IN_LOCATION:
-            continue
-        numbers = hops.to_node.get(name, {}) if path.kind in TUNNELLED else {}
-        for dst in networks.get(name, ()):
-            number = numbers.get(dst.family)
-            if number is None:
-                routes[dst] = Blackhole(dst)
-            else:
-                mtu_bytes = path.mtu_bytes - TRANSIT_OVERHEAD[hops.outer_family(number)]
-                routes[dst] = ByNexthop(dst=dst, nexthop=number, mtu_bytes=mtu_bytes)
+    for dst in nets:
+        number = numbers.get(dst.family)
+        if number is None:
+            routes[dst] = Blackhole(dst)
+        else:
+            mtu_bytes = path.mtu_bytes - TRANSIT_OVERHEAD[hops.outer_family(number)]
+            routes[dst] = ByNexthop(dst=dst, nexthop=number, mtu_bytes=mtu_bytes)
     return routes
 
 
@@ -132,13 +142,20 @@ def device_routes(
     They have no MTU of their own: a probe is as large as the device lets it be.
     """
     here = cluster.nodes[local]
-    nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
     source = {family: here.mesh(family) for family in (4, 6)}
-    return {
-        dst: OnDevice(dst=dst, device=device, source=source[dst.family])
-        for node in nodes
-        for dst in alone(node.mesh_addresses)
-    }
+    ends = dict.fromkeys(names, True)
+
+    def to(name: str) -> dict[Cidr, Route] | None:
+        node = cluster.nodes.get(name)
+        if node is None or name not in ends:
+            return None
+        return {
+            dst: OnDevice(dst=dst, device=device, source=source[dst.family])
+            for dst in alone(node.mesh_addresses)
+        }
+
+    parts = _ON_DEVICE.of((local, device), (source,), (ends, cluster.nodes), to)
+    return _ON_DEVICE_TO_ALL.of((local, device), parts)
 
 
 def bare_routes(
@@ -312,3 +329,7 @@ def _below(mtu_bytes: int, device_bytes: int) -> int | None:
 
 _NETWORKS: Remembered[Networks] = Remembered()
 _TO_NODE: Remembered[dict[Cidr, Route] | None] = Remembered()
+_FORWARDED: RememberedEach[dict[Cidr, Route]] = RememberedEach()
+_FORWARDED_TO_ALL: RememberedUnion[Cidr, Route] = RememberedUnion()
+_ON_DEVICE: RememberedEach[dict[Cidr, Route]] = RememberedEach()
+_ON_DEVICE_TO_ALL: RememberedUnion[Cidr, Route] = RememberedUnion()

@@ -44,7 +44,8 @@ def node_tables(  # noqa: PLR0913 - what the tables depend on
     devices = tuple(wireguards) + ((vxlan.device,) if vxlan is not None else ())
     if transit is not None:
         tables[FORWARDED_TABLE] = RoutingTable(
-            routes=forwarded_routes(paths, networks, hops), arriving=(transit.device, *devices)
+            routes=forwarded_routes(local, paths, networks, hops),
+            arriving=(transit.device, *devices),
         )
     for device in devices:
         if device in wireguards:
