@@ -156,3 +156,21 @@ def test_a_file_that_exists_is_left_alone(server: ServerProcess, tmp_path: Path)
 
     assert 2 == done.exit_code
     assert "PrivateKey = precious\n" == file.read_text()
+
+
+def test_fabric_status_names_each_and_what_is_wrong(server: ServerProcess, tmp_path: Path) -> None:
+    spec = {"publicKey": key_pair()[1], "addresses": ["100.65.77.7"], "gateway": "moon"}
+    file = tmp_path / "lost.yaml"
+    file.write_text(yaml.safe_dump(_object("chita.dev/v1alpha1", "StaticPeer", "lost", spec)))
+    _export(server, "watch", "--gateway", "aws-1")
+    assert 0 == _chita(server, "apply", "-f", str(file)).exit_code
+    told = _chita(server, "fabric", "status", "-o", "json")
+    text = _chita(server, "fabric", "status").stdout
+    peers = {peer["name"]: peer for peer in json.loads(told.stdout)["staticPeers"]}
+    _chita(server, "delete", "staticpeer", "lost")
+
+    assert 1 == told.exit_code
+    assert [] == peers["watch"]["problems"]
+    assert ["static-peer-gateway-missing"] == [it["what"] for it in peers["lost"]["problems"]]
+    assert "static peer: watch by aws-1" in text
+    assert "problem: StaticPeer lost: its gateway moon is no node of the fabric" in text

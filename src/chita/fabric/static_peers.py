@@ -116,7 +116,8 @@ def endpoints(cluster: ClusterState, gateway: str) -> list[str]:
 def exported(cluster: ClusterState, peer: StaticPeer) -> Exported:
     """Return what *peer*'s configuration has to say; it has no `gateway_failure`.
 
-    Through its gateway it reaches pods, nodes and other static peers, of the families it has.
+    Through its gateway it reaches pods, nodes and other static peers, also such as come later with
+    an address of their usual ranges; of the families it has.
     """
     record = cluster.fabric_nodes[peer.gateway]
     return Exported(
@@ -178,7 +179,10 @@ def free_addresses(cluster: ClusterState, name: str) -> tuple[Address, ...]:
 
 
 def _outdated(cluster: ClusterState, peer: StaticPeer, said: Exported) -> list[str]:
-    """Return what *said*, which the machine was told, is no longer so; in words."""
+    """Return what *said*, which the machine was told, is no longer so; in words.
+
+    A static peer that came later is no reason: who wants to reach what it routes asks for that.
+    """
     old: list[str] = []
     record = cluster.fabric_nodes[peer.gateway]
     if said.gateway_key != record.static_key:
@@ -187,7 +191,9 @@ def _outdated(cluster: ClusterState, peer: StaticPeer, said: Exported) -> list[s
     if said.endpoint not in now:
         old.append(f"it dials {said.endpoint}, and {peer.gateway} is at {now[0]}")
     lacking = [
-        net for net in _reachable(cluster, peer) if not any(net in held for held in said.allowed)
+        net
+        for net in _of_families(_nodes_and_pods(cluster), peer)
+        if not any(net in held for held in said.allowed)
     ]
     if lacking:
         old.append(f"it does not know {', '.join(map(str, lacking))}")
@@ -195,13 +201,20 @@ def _outdated(cluster: ClusterState, peer: StaticPeer, said: Exported) -> list[s
 
 
 def _reachable(cluster: ClusterState, peer: StaticPeer) -> tuple[Cidr, ...]:
-    networks = [pool.cidr for pool in cluster.pools.values()]
-    networks += cluster.setting.mesh_cidrs
+    networks = [*_nodes_and_pods(cluster), *STATIC_RANGES]
     for other in judged(cluster).accepted.values():
         if other.name != peer.name:
             networks += other.allowed
+    return _of_families(networks, peer)
+
+
+def _nodes_and_pods(cluster: ClusterState) -> list[Cidr]:
+    return [*[pool.cidr for pool in cluster.pools.values()], *cluster.setting.mesh_cidrs]
+
+
+def _of_families(networks: Iterable[Cidr], peer: StaticPeer) -> tuple[Cidr, ...]:
     families = {address.family for address in peer.addresses}
-    return tuple(net for net in collapse(networks) if net.family in families)
+    return tuple([net for net in collapse(networks) if net.family in families])
 
 
 def dialable_gateways(cluster: ClusterState) -> Iterable[str]:

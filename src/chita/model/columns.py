@@ -106,5 +106,10 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column(name="Endpoints", path="spec.endpoints"),
         Column(name="MTU", path="spec.wireMTU", type="integer", shown=Shown.WIDE),
     ),
+    "staticpeers.chita.dev": (
+        Column(name="Gateway", path="spec.gateway"),
+        Column(name="Addresses", path="spec.addresses"),
+        Column(name="Networks", path="spec.networks", shown=Shown.WIDE),
+    ),
     "underlays.chita.dev": (Column(name="Provider", path="spec.provider"),),
 }

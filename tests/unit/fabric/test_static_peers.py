@@ -70,7 +70,10 @@ def test_the_whole_configuration() -> None:
         "[Peer]",
         f"PublicKey = {KEY}",
         "Endpoint = 192.0.2.11:51822",
-        f"AllowedIPs = 10.244.0.0/16, 100.64.0.0/16, 100.65.0.2/32, {HOME}, fd00:100:64::/64",
+        (
+            f"AllowedIPs = 10.244.0.0/16, 100.64.0.0/16, 100.65.0.0/16, {HOME}, "
+            "fd00:100:64::/64, fd00:100:65::/64"
+        ),
         "PersistentKeepalive = 25",
     ]
 
@@ -154,6 +157,10 @@ NOW = told(cluster(PHONE))
         pytest.param(
             msgspec.structs.replace(NOW, settings={"default": Settings(key_epoch=9)}), "",
             id="epoch",
+        ),
+        pytest.param(
+            msgspec.structs.replace(NOW, static_peers={**NOW.static_peers, "router": ROUTER}), "",
+            id="another-peer",
         ),
         pytest.param(
             msgspec.structs.replace(

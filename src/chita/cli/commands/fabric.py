@@ -13,6 +13,7 @@ from chita.cli.agents import socket_option, statuses
 from chita.cli.connection import connected, kubeconfig_option, running_cluster
 from chita.cli.output import Output, output_option, print_json
 from chita.errors import ConflictError, InputError, NotFoundError
+from chita.fabric.static_peers import failures
 
 if TYPE_CHECKING:
     from chita.api.client import ApiClient
@@ -37,9 +38,10 @@ def fabric() -> None:
 @socket_option
 @kubeconfig_option
 def status(output: Output, socket: Path | None, kubeconfig: Path | None) -> None:
-    r"""Say how the fabric is: locations, gateways, keys, and what is wrong.
+    r"""Say how the fabric is: locations, gateways, keys, static peers, and what is wrong.
 
-    Exits 1 when a node has no way to another, or an agent reports a problem.
+    Exits 1 when a node has no way to another, an agent reports a problem, or a static peer is not
+    let in, or was told what is no longer so.
 
     \b
     Example:
@@ -52,7 +54,8 @@ def status(output: Output, socket: Path | None, kubeconfig: Path | None) -> None
         print_json(report)
     else:
         _print(report)
-    sys.exit(1 if report["unreached"] or report["problems"] else 0)
+    is_wrong = any(peer["problems"] for peer in report["staticPeers"])
+    sys.exit(1 if report["unreached"] or report["problems"] or is_wrong else 0)
 
 
 def fabric_report(cluster: ClusterState, agents: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -98,8 +101,32 @@ def fabric_report(cluster: ClusterState, agents: dict[str, dict[str, Any]]) -> d
             for name, agent in sorted(agents.items())
             for what, why in sorted(agent["problems"].items())
         ],
+        "staticPeers": _static_peers(cluster, agents),
         "silent": sorted(cluster.nodes.keys() - agents.keys()),
     }
+
+
+def _static_peers(cluster: ClusterState, agents: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each static peer with what is wrong, and when its gateway last heard of it."""
+    wrong: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for failure in failures(cluster):
+        found = {"what": failure.kind.value, "why": failure.message, "mend": failure.mend}
+        wrong[failure.peer].append(found)
+    ages = {
+        session["node"]: session["handshake_age_s"]
+        for agent in agents.values()
+        for session in agent["peers"]
+    }
+    return [
+        {
+            "name": name,
+            "gateway": peer.gateway,
+            "networks": [str(net) for net in peer.allowed],
+            "handshakeAgeSeconds": ages.get(f"StaticPeer {name}"),
+            "problems": wrong[name],
+        }
+        for name, peer in sorted(cluster.static_peers.items())
+    ]
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -115,6 +142,12 @@ def _print(report: dict[str, Any]) -> None:
         click.echo(f"no way: {pair['from']} -> {pair['to']}: {pair['reason']}")
     for problem in report["problems"]:
         click.echo(f"problem: {problem['node']}: {problem['what']}: {problem['why']}")
+    for peer in report["staticPeers"]:
+        age = peer["handshakeAgeSeconds"]
+        seen = "" if age is None else f", heard of {age:.0f} s ago"
+        click.echo(f"static peer: {peer['name']} by {peer['gateway']}{seen}")
+        for problem in peer["problems"]:
+            click.echo(f"problem: StaticPeer {peer['name']}: {problem['why']}; {problem['mend']}")
     if report["silent"]:
         click.echo(
             f"\nThe agents of {len(report['silent'])} nodes do not answer here; what only they "
