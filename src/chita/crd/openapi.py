@@ -98,6 +98,10 @@ def _list(node: ListOf) -> OpenApi:
 
 def _record(node: Record) -> OpenApi:
     found = _filled("object", properties=dict(_fields(node)), required=list(node.required))
+    if node.rules:
+        found["x-kubernetes-validations"] = [
+            {"rule": rule.expression, "message": rule.message} for rule in node.rules
+        ]
     return {**found, OPEN: True} if node.open else found
 
 

@@ -138,6 +138,17 @@ class MapOf(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     key: Format = Format.ANY
 
 
+class Cel(msgspec.Struct, frozen=True):
+    """A rule over several fields, as kube-apiserver checks it: an expression and its *message*.
+
+    Of what a function of `chita.model.validate` says of the same object; never stricter. CEL:
+    https://kubernetes.io/docs/reference/using-api/cel/.
+    """
+
+    expression: str
+    message: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """An object with the *fields* named here.
 
@@ -149,6 +160,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     required: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = {}
     hints: Mapping[str, str] = {}
+    rules: tuple[Cel, ...] = ()
     open: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chita.model.kinds import known_kind
 from chita.model.schema import (
+    Cel,
     Format,
     KindSchema,
     ListOf,
@@ -73,6 +74,13 @@ KINDS = (
                     "ports": _HOST_PORTS,
                 },
                 required=("node",),
+                rules=(
+                    Cel(
+                        "(has(self.interfaceName) && self.interfaceName != '')"
+                        " || (has(self.expectedIPs) && size(self.expectedIPs) > 0)",
+                        "needs interfaceName ('*' for all interfaces) or expectedIPs",
+                    ),
+                ),
             ),
         },
         required=("spec",),

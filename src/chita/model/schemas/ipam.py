@@ -5,6 +5,7 @@ from __future__ import annotations
 from chita.model.kinds import known_kind
 from chita.model.schema import (
     Anything,
+    Cel,
     Flag,
     Format,
     KindSchema,
@@ -44,6 +45,24 @@ _POOL = Record(
         "nodeSelector": "all()",
         "assignmentMode": "Automatic",
     },
+    rules=(
+        Cel(
+            "!has(self.ipipMode) || self.ipipMode == 'Never'"
+            " || !has(self.vxlanMode) || self.vxlanMode == 'Never'",
+            "vxlanMode does not go with ipipMode; write Never for one of them",
+        ),
+        Cel(
+            "!has(self.allowedUses) || size(self.allowedUses) < 2"
+            " || !('LoadBalancer' in self.allowedUses)",
+            "allowedUses: LoadBalancer goes with no other use; make two pools",
+        ),
+        Cel(
+            "!has(self.namespaceSelector) || self.namespaceSelector == ''"
+            " || !has(self.allowedUses) || !('Tunnel' in self.allowedUses)",
+            "namespaceSelector does not go with allowed use Tunnel, whose addresses are in no "
+            "namespace; remove either",
+        ),
+    ),
     hints={
         "nat-outgoing": "write natOutgoing",
         "ipip": "write ipipMode",
@@ -65,6 +84,20 @@ _CONFIGURATION = Record(
         "ipCooldownSeconds": Whole(minimum=0, maximum=1200),
     },
     defaults={"strictAffinity": False, "autoAllocateBlocks": True, "maxBlocksPerHost": 0},
+    rules=(
+        Cel(
+            "!has(self.autoAllocateBlocks) || self.autoAllocateBlocks"
+            " || (has(self.strictAffinity) && self.strictAffinity)",
+            "autoAllocateBlocks: false needs strictAffinity: true; without either, nodes would "
+            "borrow from each other and never get blocks",
+        ),
+        Cel(
+            "!has(self.maxBlocksPerHost) || self.maxBlocksPerHost == 0"
+            " || (has(self.strictAffinity) && self.strictAffinity)",
+            "maxBlocksPerHost needs strictAffinity: true; without it a node borrows beyond its "
+            "blocks",
+        ),
+    ),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from chita.model.kinds import known_kind
 from chita.model.schema import (
+    Cel,
     Flag,
     Format,
     KindSchema,
@@ -137,6 +138,22 @@ _SPEC_HINTS = {
 _ONLY_GLOBAL = (
     "only a GlobalNetworkPolicy has it; a NetworkPolicy is always limited to its own namespace"
 )
+_PRE_DNAT = "!has(self.preDNAT) || !self.preDNAT"
+_UNTRACKED = "!has(self.doNotTrack) || !self.doNotTrack"
+_FORWARD = "(has(self.applyOnForward) && self.applyOnForward)"
+_HOST_RULES = (
+    Cel(f"{_PRE_DNAT} || {_UNTRACKED}", "doNotTrack does not go with preDNAT; make two policies"),
+    Cel(
+        f"{_PRE_DNAT} || !has(self.egress) || size(self.egress) == 0",
+        "a preDNAT policy has ingress rules only; remove egress",
+    ),
+    Cel(
+        f"{_PRE_DNAT} || !has(self.types) || !('Egress' in self.types)",
+        "a preDNAT policy is for Ingress only; remove Egress from types",
+    ),
+    Cel(f"{_PRE_DNAT} || {_FORWARD}", "preDNAT needs applyOnForward: true"),
+    Cel(f"{_UNTRACKED} || {_FORWARD}", "doNotTrack needs applyOnForward: true"),
+)
 _NAMESPACED_HINTS = _SPEC_HINTS | {
     "namespaceSelector": _ONLY_GLOBAL,
     "doNotTrack": "only a GlobalNetworkPolicy has it",
@@ -178,12 +195,17 @@ KINDS = (
     ),
     _policy(
         "GlobalNetworkPolicy",
-        Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS),
+        Record(fields=_GLOBAL_SPEC, defaults=_DEFAULTS, hints=_SPEC_HINTS, rules=_HOST_RULES),
         status=_STATUS,
     ),
     _policy(
         "StagedGlobalNetworkPolicy",
-        Record(fields=_GLOBAL_SPEC | _STAGED, defaults=_STAGED_DEFAULTS, hints=_SPEC_HINTS),
+        Record(
+            fields=_GLOBAL_SPEC | _STAGED,
+            defaults=_STAGED_DEFAULTS,
+            hints=_SPEC_HINTS,
+            rules=_HOST_RULES,
+        ),
     ),
     KindSchema(
         of=known_kind(V3, "Tier"),
