@@ -20,8 +20,11 @@ from typing import Any
 from chita.api.client import ApiClient
 from chita.api.kinds import resource_of
 from chita.convert.documents import Object
+from chita.dataplane.tunnels.wireguard_go import WireguardGo
+from chita.desired.tunnels import wireguard_device
 from chita.lab.cluster import Lab
 from chita.lab.layout import Layout
+from chita.lab.netns import netns_path
 from chita.lab.objects import create_or_replace
 from chita.lab.scenarios.bench import Silence
 from chita.lab.scenarios.figures import Figure, Mark
@@ -52,6 +55,7 @@ def thousand(times: int) -> list[Figure]:
         asyncio.run(_load(lab))
         for _ in range(times):
             lab.processes.stop(f"agent-{_HERE}")
+            _forget_tunnels(lab)
             log = lab.processes.log(f"agent-{_HERE}")
             log.write_bytes(b"")
             started = time.monotonic()
@@ -108,6 +112,15 @@ async def _load(lab: Lab) -> None:
         for number in range(NODES):
             for obj in _objects(number):
                 tasks.create_task(write(client, obj), name=f"write node {number}")
+
+
+def _forget_tunnels(lab: Lab) -> None:
+    """Remove the device, and so its peers, nexthops and routes: who starts has them all to write."""
+    WireguardGo(
+        wireguard_device(0),
+        directory=lab.layout.node(_HERE).run,
+        namespace=netns_path(lab.topology.node(_HERE).namespace),
+    ).remove()
 
 
 def _objects(number: int) -> Iterator[Object]:
