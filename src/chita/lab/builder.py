@@ -127,7 +127,10 @@ def _interface_lines(topology: Topology) -> dict[str, list[str]]:
         )
     for route in topology.routes:
         anywhere = "::/0" if route.family == 6 else "0.0.0.0/0"
+        where = route.destination or anywhere
+        # The other end of a peering has an address of its own network only.
+        onlink = " onlink" if route.destination else ""
         via = f" via {route.via}" if route.via else ""
         mtu = f" mtu {route.mtu_bytes}" if route.mtu_bytes else ""
-        lines[route.namespace].append(f"route add {anywhere}{via} dev {route.interface}{mtu}")
+        lines[route.namespace].append(f"route add {where}{via} dev {route.interface}{onlink}{mtu}")
     return lines

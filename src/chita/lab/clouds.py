@@ -18,8 +18,9 @@ reach the world; answers return (docs/design/lab.md has the table and its source
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
-from chita.lab.places import Cloud, NodePlace
+from chita.lab.places import Cloud, NodePlace, Peer
 from chita.lab.underlay import NatKind, Provider, Spoofing
 from chita.model.net import Address
 
@@ -208,6 +209,8 @@ def _forward_chain(cloud: Cloud) -> Iterator[str]:
         yield from (f"  {rule}" for rule in _length_rules(cloud.silent_drop_over))
     yield f'  oifname "wan0" ip daddr {{ {_PRIVATE} }} counter drop'
     yield "  ct state established,related accept"
+    for peer in cloud.peers:
+        yield from (f"  {rule}" for rule in _peer_rules(cloud, peer))
     if cloud.nat.kind is NatKind.NONE:
         for word, family in (("ip", 4), ("ip6", 6)):
             private = [
@@ -226,6 +229,19 @@ def _forward_chain(cloud: Cloud) -> Iterator[str]:
     yield "  ct status dnat meta l4proto { icmp, ipv6-icmp } counter accept"
     yield "  counter drop"
     yield "}"
+
+
+def _peer_rules(cloud: Cloud, peer: Peer) -> Iterator[str]:
+    """Let the two networks reach each other on everything, and nobody behind either."""
+    for ours, theirs in product(cloud.private_cidrs, peer.cidrs):
+        if ours.family != theirs.family:
+            continue
+        word = "ip" if ours.family == 4 else "ip6"
+        for way, source, destination in (
+            (f'iifname "br0" oifname "{peer.port}"', ours, theirs),
+            (f'iifname "{peer.port}" oifname "br0"', theirs, ours),
+        ):
+            yield f"{way} {word} saddr {source} {word} daddr {destination} accept"
 
 
 def _of(node: NodePlace, family: int) -> list[Address]:

@@ -59,6 +59,17 @@ class NodePlace(msgspec.Struct, frozen=True, kw_only=True):
     public_addresses: tuple[Address, ...]
 
 
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """Another cloud's private network as a router reaches it."""
+
+    cloud: str
+    port: str
+    """The router's interface that leads to the other router."""
+    cidrs: tuple[Cidr, ...]
+    gateways: tuple[Address, ...]
+    """The other router's address in each."""
+
+
 class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     """One cloud network: a router, a switch, and the nodes on it."""
 
@@ -81,6 +92,7 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     allowed_addresses: tuple[Cidr, ...]
     metadata: bool
     nodes: tuple[NodePlace, ...]
+    peers: tuple[Peer, ...] = ()
 
     @property
     def has_metadata(self) -> bool:

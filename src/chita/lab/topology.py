@@ -7,7 +7,7 @@ tunnels: those are the business of the agents, which find an underlay as a cloud
 
               chita-wan: bridge "wan", the simulated internet, one segment without a router
         ┌──────────┬───────────┴──┬─────────────────┬──────────────────┐
-    w-aws…     w-gcp…         w-…            w-control            w-<host>
+    w-aws…     w-gcp…         w-…            w-control            h-<host>
       │            │              │                 │                  │
     wan0         wan0            wan0             eth0               eth0
    chita-<cloud>: a router       …            chita-control      chita-<external host>
@@ -24,7 +24,9 @@ import msgspec
 
 from chita.convert.documents import Object, WorldProblem
 from chita.convert.kubernetes import LOCATION, location_of
+from chita.fabric.mtu import PEERING_MTU
 from chita.lab.names import mac_of, netns_name, short_name
+from chita.lab.peering import with_peers
 from chita.lab.places import METADATA_ADDRESS, Cloud, NodePlace, place_clouds
 from chita.lab.underlay import CONTROL_ADDRESSES, WAN_MTU_BYTES, ExternalHost
 from chita.lab.world import World
@@ -70,10 +72,12 @@ class Assigned(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A default route; without *via* everything is on the link."""
+    """A way out of a namespace; without *via* everything is on the link."""
 
     namespace: str
     family: int
+    destination: Cidr | None = None
+    """None: wherever no other route leads."""
     via: Address | None = None
     interface: str
     mtu_bytes: int | None = None
@@ -177,10 +181,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
 def topology(world: World, *, prefix: str = "chita-") -> Topology:
     """Return the underlay of *world*; what does not fit becomes a problem and is left out."""
-    clouds, problems = place_clouds(world, prefix=prefix)
+    placed, problems = place_clouds(world, prefix=prefix)
+    clouds, unjoined = with_peers(world, placed)
+    problems += unjoined
     hosts, more = _hosts(world, clouds, prefix)
     parts = [
         *(_cloud_parts(cloud, f"{prefix}wan") for cloud in clouds),
+        *_peering_parts(clouds),
         _wan_parts(f"{prefix}control", "w-control", CONTROL_ADDRESSES, f"{prefix}wan"),
         *(
             _wan_parts(
@@ -268,6 +275,51 @@ def _cloud_parts(cloud: Cloud, wan: str) -> _Parts:
         addresses=tuple(addresses),
         routes=tuple(routes),
     )
+
+
+def _peering_parts(clouds: Sequence[Cloud]) -> Iterator[_Parts]:
+    """Yield each link between two routers, with their routes to each other's private ranges.
+
+    The link has no network of its own: a router answers there for its gateway address too.
+    """
+    by_name = {cloud.name: cloud for cloud in clouds}
+    for left in clouds:
+        for peer in left.peers:
+            right = by_name[peer.cloud]
+            (back,) = [it for it in right.peers if it.cloud == left.name]
+            if left.name > right.name:
+                continue
+            mtu = min(left.mtu_bytes, right.mtu_bytes, PEERING_MTU)
+            ends = [(left, peer), (right, back)]
+            here, there = (
+                End(
+                    namespace=cloud.namespace,
+                    name=far.port,
+                    mtu_bytes=mtu,
+                    mac=mac_of(cloud.namespace, far.port),
+                )
+                for cloud, far in ends
+            )
+            silent = left.silent_drop_over or right.silent_drop_over
+            yield _Parts(
+                links=(Link(left=here, right=there, gso_max_segments=1 if silent else None),),
+                addresses=tuple(
+                    Assigned(cloud.namespace, far.port, gateway, Cidr.of(gateway).prefix)
+                    for cloud, far in ends
+                    for gateway in cloud.gateways
+                ),
+                routes=tuple(
+                    Route(
+                        namespace=cloud.namespace,
+                        family=cidr.family,
+                        destination=cidr,
+                        via=gateway,
+                        interface=far.port,
+                    )
+                    for cloud, far in ends
+                    for cidr, gateway in zip(far.cidrs, far.gateways, strict=True)
+                ),
+            )
 
 
 def _wan_parts(  # noqa: PLR0913  the two last are a router's only

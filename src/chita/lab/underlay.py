@@ -121,6 +121,8 @@ class Underlay(msgspec.Struct, frozen=True, kw_only=True):
     allowed_addresses: tuple[Cidr, ...] = ()
     """Accepted from every node beside its own, with Spoofing.PORT."""
     metadata: bool = True
+    peers: tuple[str, ...] = ()
+    """Underlays whose private network is joined to this one (VPC peering)."""
     nodes: tuple[UnderlayNode, ...] = ()
     external_hosts: tuple[ExternalHost, ...] = ()
 
@@ -207,6 +209,7 @@ class _RawSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     port_security: bool | None = None
     allowed_addresses: tuple[str, ...] = ()
     metadata: bool = True
+    peers: tuple[str, ...] = ()
     nodes: tuple[_RawNode, ...] = ()
     external_hosts: tuple[_RawHost, ...] = ()
 
@@ -264,6 +267,7 @@ def parse_underlay(raw: dict[str, Any]) -> Underlay:
         spoofing=_spoofing(spec, spec.provider),
         allowed_addresses=_cidrs(spec.allowed_addresses, "spec.allowedAddresses"),
         metadata=spec.metadata,
+        peers=spec.peers,
         nodes=tuple(_node(node, index) for index, node in enumerate(spec.nodes)),
         external_hosts=hosts,
     )
