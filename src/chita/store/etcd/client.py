@@ -2,7 +2,7 @@
 
 A request that changes nothing is asked again, at another endpoint, until its time is over. A write
 is sent once: only when it certainly never left, or etcd says that it did nothing, may it go out
-again (`EtcdClient.send`). Why the gateway and not gRPC: docs/adr/0020-etcd.md.
+again (`EtcdClient.send`). Why the gateway and not gRPC: docs/adr/0022-etcd.md.
 """
 
 from __future__ import annotations

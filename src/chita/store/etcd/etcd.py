@@ -1,7 +1,7 @@
 """The distributed store: objects in etcd, one transaction a write, reads from memory.
 
 How a write whose answer is missing is settled, and what several servers on one etcd promise, is
-argued in docs/adr/0020-etcd.md.
+argued in docs/adr/0022-etcd.md.
 """
 
 from __future__ import annotations
