@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from chita.compute.nexthops import IN_LOCATION, TUNNELLED, Hops
 from chita.desired.paths import Path, PathKind, RungState
@@ -59,26 +59,26 @@ def node_routes(
     that no pod has is dropped here, not bounced off the default gateway (RFC 4632 section 5.1, rule
     2). What belongs to a node without a path is a blackhole too: pod traffic never leaves bare.
     """
-    routes: dict[Cidr, Route] = {}
-    for block in cluster.blocks.values():
-        # Nobody's addresses of a block without owner, and everybody's until the owner is known.
-        if block.node not in paths:
-            routes[block.cidr] = Blackhole(block.cidr)
-    here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
-    for name, path in paths.items():
-        there, peer = cluster.fabric_nodes.get(name), cluster.nodes.get(name)
-        nets = networks.get(name, ())
-        found = _TO_NODE.of(
-            (local, name),
-            (here, node, there, peer, path, nets, hops.to_relays.get(name)),
-            partial(_routes_to_node, cluster, local, path, nets, hops),
-        )
-        if found is None:
-            for dst in nets:
-                routes.pop(dst, None)
-        else:
-            routes.update(found)
-    return routes
+    # Nobody's addresses of a block without owner, and everybody's until the owner is known.
+    dropped: dict[Cidr, Route] = {
+        block.cidr: Blackhole(block.cidr)
+        for block in cluster.blocks.values()
+        if block.node not in paths
+    }
+
+    def to(name: str) -> dict[Cidr, Route] | None:
+        path = paths.get(name)
+        if path is None:
+            return None
+        return _routes_to_node(cluster, local, path, networks.get(name, ()), hops)
+
+    parts = _TO_NODE.of(
+        local,
+        (cluster.fabric_nodes.get(local), cluster.nodes.get(local)),
+        (paths, cluster.fabric_nodes, cluster.nodes, networks, hops.to_relays),
+        to,
+    )
+    return dropped | _TO_NODES.of(local, parts)
 
 
 def _routes_to_node(
@@ -170,16 +170,24 @@ def bare_routes(
     found: dict[str, dict[Cidr, Route]] = defaultdict(dict)
     if here is None or node is None:
         return found
-    for name, path in paths.items():
-        there = cluster.nodes.get(name)
-        if there is None or not _is_routed(path):
-            continue
+
+    def to(name: str) -> list[Via] | None:
+        there, path = cluster.nodes.get(name), paths.get(name)
+        if there is None or path is None or not _is_routed(path):
+            return None
+        routes: list[Via] = []
         for dst in alone(there.mesh_addresses):
             neighbour = _neighbour(here, cluster.fabric_nodes.get(name), dst.family)
             if neighbour is not None:
                 gateway, device = neighbour
                 source = node.mesh(dst.family)
-                found[device][dst] = Via(dst=dst, gateway=gateway, device=device, source=source)
+                routes.append(Via(dst=dst, gateway=gateway, device=device, source=source))
+        return routes
+
+    parts = _BARE.of(local, (here, node), (paths, cluster.nodes, cluster.fabric_nodes), to)
+    for routes in parts.values():
+        for route in routes:
+            found[route.device][route.dst] = route
     return found
 
 
@@ -328,7 +336,9 @@ def _below(mtu_bytes: int, device_bytes: int) -> int | None:
 
 
 _NETWORKS: Remembered[Networks] = Remembered()
-_TO_NODE: Remembered[dict[Cidr, Route] | None] = Remembered()
+_TO_NODE: RememberedEach[dict[Cidr, Route]] = RememberedEach()
+_TO_NODES: RememberedUnion[Cidr, Route] = RememberedUnion()
+_BARE: RememberedEach[list[Via]] = RememberedEach()
 _FORWARDED: RememberedEach[dict[Cidr, Route]] = RememberedEach()
 _FORWARDED_TO_ALL: RememberedUnion[Cidr, Route] = RememberedUnion()
 _ON_DEVICE: RememberedEach[dict[Cidr, Route]] = RememberedEach()

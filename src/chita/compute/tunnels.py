@@ -21,8 +21,8 @@ from chita.desired.tunnels import (
 from chita.model.cluster import ClusterState
 from chita.model.epochs import in_epoch
 from chita.model.net import Cidr
-from chita.model.node import FabricNode
-from chita.model.remembered import Remembered
+from chita.model.node import FabricNode, Node
+from chita.model.remembered import Remembered, RememberedEach
 
 TRANSIT_PORT = 4790
 """UDP, of VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe section 9)."""
@@ -47,16 +47,13 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
     here, node = cluster.fabric_nodes.get(local), cluster.nodes.get(local)
     if here is None or node is None or not here.interfaces or not here.vtep_mac:
         return None
-    vteps: dict[str, Vtep] = {}
-    for name, path in paths.items():
-        there, peer = cluster.fabric_nodes.get(name), cluster.nodes.get(name)
-        rung = open_rung(path, IN_LOCATION)
-        if rung is None or there is None or peer is None:
-            continue
-        if rung.outer is not None and there.vtep_mac:
-            vteps[name] = Vtep(
-                node=name, mac=there.vtep_mac, outer=rung.outer, inner=peer.mesh_addresses
-            )
+    records, nodes = cluster.fabric_nodes, cluster.nodes
+    vteps = _VTEPS.of(
+        local,
+        (),
+        (paths, records, nodes),
+        lambda name: _vtep(paths.get(name), records.get(name), nodes.get(name)),
+    )
     if not vteps:
         return None
     local_address = here.interfaces[0].address
@@ -70,6 +67,16 @@ def node_vxlan(cluster: ClusterState, local: str, paths: Mapping[str, Path]) -> 
         addresses=node.mesh_addresses,
         vteps=vteps,
     )
+
+
+def _vtep(path: Path | None, there: FabricNode | None, peer: Node | None) -> Vtep | None:
+    """Return the end of our VXLAN device at *there*; None: it is none."""
+    if path is None or there is None or peer is None or not there.vtep_mac:
+        return None
+    rung = open_rung(path, IN_LOCATION)
+    if rung is None or rung.outer is None:
+        return None
+    return Vtep(node=path.node, mac=there.vtep_mac, outer=rung.outer, inner=peer.mesh_addresses)
 
 
 def node_wireguards(
@@ -168,3 +175,4 @@ def _is_translated(here: FabricNode, there: FabricNode, rung: Rung) -> bool:
 
 
 _PEERS: Remembered[tuple[int, dict[int, WireguardPeer]]] = Remembered()
+_VTEPS: RememberedEach[Vtep] = RememberedEach()

@@ -89,7 +89,7 @@ def test_a_thousand_records(local: str) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mb <= MEMORY_MB
 
 
-MADE = ("_near", "_path", "_through", "_forwarded", "_peers", "_routes_to_node")
+MADE = ("_near", "_path", "_through", "_forwarded", "_vtep", "_peers", "_routes_to_node")
 
 
 def made_anew(nodes: int, local: str) -> Counter[str]:
