@@ -8,6 +8,7 @@ nothing to lose: removed and added again, it sends its next handshake at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -15,6 +16,12 @@ import msgspec
 WAITS_S = (0.6, 1.0, 1.0, 2.0, 2.0)
 """Before each knock; after the last WireGuard goes on alone. The first is longer than a round trip,
 which a handshake that is on its way takes."""
+
+MOST = 128
+"""Peers that are watched at a time: where more are new at once, as at the start of a node of a large
+fabric, the others are left to WireGuard. Each look reads the whole device."""
+AT_ONCE = 16
+"""Peers that are dialled anew at a time; each takes a millisecond, in which no change is made."""
 
 
 class _Dialled(msgspec.Struct):
@@ -35,7 +42,8 @@ class Knocks:
 
     def dial(self, key: str, now_s: float) -> None:
         """Take it that a peer has been given an endpoint, or another one."""
-        self._dialled[key] = _Dialled(due_s=now_s + WAITS_S[0])
+        if key in self._dialled or len(self._dialled) < MOST:
+            self._dialled[key] = _Dialled(due_s=now_s + WAITS_S[0])
 
     def forget(self, keys: Iterable[str]) -> None:
         """Take it that these peers are gone."""
@@ -54,7 +62,8 @@ class Knocks:
             now_s: now.
         """
         self.forget([key for key in self._dialled if handshakes.get(key, 1)])
-        found = [key for key, it in self._dialled.items() if it.due_s <= now_s]
+        overdue = (key for key, it in self._dialled.items() if it.due_s <= now_s)
+        found = list(itertools.islice(overdue, AT_ONCE))
         for key in found:
             dialled = self._dialled[key]
             dialled.knocks += 1

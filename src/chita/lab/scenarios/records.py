@@ -115,7 +115,7 @@ async def _load(lab: Lab) -> None:
 
 
 def _forget_tunnels(lab: Lab) -> None:
-    """Remove the device, and so its peers, nexthops and routes: who starts has them all to write."""
+    """Remove the device, its peers, nexthops and routes: who starts has them all to write."""
     WireguardGo(
         wireguard_device(0),
         directory=lab.layout.node(_HERE).run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chita.dataplane.tunnels.knocks import WAITS_S, Knocks
+from chita.dataplane.tunnels.knocks import AT_ONCE, MOST, WAITS_S, Knocks
 
 NEVER, ONCE = 0, 1_700_000_000
 TICK_S = 0.1
@@ -56,3 +56,15 @@ def test_forgotten() -> None:
     knocks.forget(["a"])
 
     assert ["b"] == knocks.due({"a": NEVER, "b": NEVER}, 1.0)
+
+
+def test_many_new_peers_hold_nothing_up() -> None:
+    knocks = Knocks()
+    keys = [f"peer-{number}" for number in range(2 * MOST)]
+    for key in keys:
+        knocks.dial(key, 0.0)
+
+    found = [knocks.due(dict.fromkeys(keys, NEVER), 1.0) for _ in range(2 * MOST // AT_ONCE)]
+
+    assert {AT_ONCE, 0} == {len(it) for it in found}
+    assert keys[:MOST] == [key for part in found for key in part]
