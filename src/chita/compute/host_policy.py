@@ -24,6 +24,7 @@ from chita.compute.matching import Packet
 from chita.compute.subject import Stage, Subjects
 from chita.compute.tunnels import TRANSIT_PORT
 from chita.model.cluster import ClusterState
+from chita.model.encapsulation import location_encap
 from chita.model.endpoint import HostEndpoint
 from chita.model.ippool import Encap
 from chita.model.net import ICMP, ICMPV6, UDP, Address
@@ -169,13 +170,13 @@ class HostPolicy:
             return True
         if self._cluster.setting.encryption is Encryption.ALL:
             return True
-        location = self._cluster.locations.get(here.location)
-        encaps = {pool.encap for pool in self._cluster.pools.values() if not pool.disabled}
-        if location is not None and location.encap is not None:
-            encaps = {location.encap}
-        if not encaps or Encap.ALWAYS in encaps:
-            return True
-        return Encap.CROSS_SUBNET in encaps and not self._share_subnet(node, peer)
+        match location_encap(self._cluster, here.location):
+            case Encap.ALWAYS:
+                return True
+            case Encap.CROSS_SUBNET:
+                return not self._share_subnet(node, peer)
+            case Encap.NEVER:
+                return False
 
     def _share_subnet(self, node: str, peer: str) -> bool:
         ours, theirs = (self._cluster.fabric_nodes.get(name) for name in (node, peer))

@@ -16,6 +16,7 @@ from chita.compute.static_peers import own_static_networks
 from chita.desired.policy import StrictGuard
 from chita.desired.tunnels import TRANSIT_DEVICE, wireguard_device
 from chita.model.cluster import ClusterState
+from chita.model.encapsulation import location_encap
 from chita.model.ippool import Encap
 from chita.model.net import Cidr, collapse
 from chita.model.settings import Encryption
@@ -51,7 +52,9 @@ def _between_nodes(cluster: ClusterState, local: str) -> StrictGuard | None:
         case Encryption.BETWEEN_LOCATIONS:
             here = places.get(local)
             inside = {name for name, place in places.items() if place == here}
-            if here is None or (len(inside) > 1 and not _is_encapsulated(cluster, here)):
+            if here is None or (
+                len(inside) > 1 and location_encap(cluster, here) is not Encap.ALWAYS
+            ):
                 return None
             return _guard(cluster, local, inside, (*_ENCRYPTED, VXLAN_DEVICE))
 
@@ -82,15 +85,6 @@ def _places(cluster: ClusterState) -> dict[str, str]:
     """Return the location of each node: what its record says, which paths go by, else its Node."""
     places = {node.name: node.location for node in cluster.nodes.values()}
     return places | {node.name: node.location for node in cluster.fabric_nodes.values()}
-
-
-def _is_encapsulated(cluster: ClusterState, location: str) -> bool:
-    """Whether neighbours in *location* always use VXLAN."""
-    said = cluster.locations.get(location)
-    if said is not None and said.encap is not None:
-        return said.encap is Encap.ALWAYS
-    encaps = {pool.encap for pool in cluster.pools.values() if not pool.disabled}
-    return not encaps or Encap.ALWAYS in encaps
 
 
 class LiveStrict:

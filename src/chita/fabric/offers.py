@@ -11,8 +11,9 @@ from chita.desired.paths import PathKind
 from chita.desired.tunnels import Endpoint
 from chita.fabric import mtu
 from chita.fabric.candidates import is_dialable, open_candidates, reflexive
-from chita.fabric.neighbours import are_peered, location_encap, private_address, shared_subnet
+from chita.fabric.neighbours import are_peered, private_address, shared_subnet
 from chita.model.cluster import ClusterState
+from chita.model.encapsulation import location_encap
 from chita.model.ippool import Encap
 from chita.model.net import Address
 from chita.model.node import Candidate, CandidateKind, FabricNode, Nat

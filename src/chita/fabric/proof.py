@@ -10,8 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from chita.fabric.health import Direct, Health, Local, Transit, Verdict, WayHealth
-from chita.fabric.neighbours import location_encap, private_address
+from chita.fabric.neighbours import private_address
 from chita.model.cluster import ClusterState
+from chita.model.encapsulation import location_encap
 from chita.model.epochs import epochs_of
 from chita.model.ippool import Encap
 from chita.model.node import FabricNode
