@@ -18,8 +18,8 @@ WAITS_S = (0.6, 1.0, 1.0, 2.0, 2.0)
 which a handshake that is on its way takes."""
 
 MOST = 128
-"""Peers that are watched at a time: where more are new at once, as at the start of a node of a large
-fabric, the others are left to WireGuard. Each look reads the whole device."""
+"""Peers that are watched at a time: where more are new at once, as at the start of a node of a
+large fabric, the others are left to WireGuard. Each look reads the whole device."""
 AT_ONCE = 16
 """Peers that are dialled anew at a time; each takes a millisecond, in which no change is made."""
 
