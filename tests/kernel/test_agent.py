@@ -26,8 +26,8 @@ from network_namespace import fresh_namespaces, needs_root, ping, run_inside
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
 
-RULESET_HEALED_S = 0.05
-"""How long a node may be without its ruleset after somebody deleted it."""
+RULESET_HEALED_S = 0.15
+"""How long a node may be without its ruleset after somebody deleted it: 50 ms, with a margin of three."""
 
 
 @pytest.fixture(scope="module")

