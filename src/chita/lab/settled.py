@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from chita.desired.paths import Path
+from chita.desired.paths import Path, PathKind
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
+
+_PROVED = PathKind.PRIVATE
+"""Between peered locations no record promises it: better than promised once an answer came."""
 
 Pair = tuple[str, str]
 """The nodes at both ends of a path, the sender first."""
@@ -37,7 +40,9 @@ def other_than(
         used = told[here]["paths"].get(there)
         if used is None:
             found.append(f"{here} has no path to {there}")
-        elif used["kind"] != path.kind or not set(path.relays) <= set(used["relays"]):
+        elif used["kind"] != _PROVED and (
+            used["kind"] != path.kind or not set(path.relays) <= set(used["relays"])
+        ):
             found.append(f"{here} to {there} is {used['kind']}: {used['reason']}")
         elif not _has_answered(used, told[here]["ways"]):
             found.append(f"{here} to {there} has not answered yet")

@@ -49,6 +49,18 @@ def test_as_promised() -> None:
     assert [] == other_than(WANTED, lambda here: {"paths": USED[here], "ways": WAYS})
 
 
+def test_a_private_way_that_answered_is_better_than_promised() -> None:
+    """Between peered locations it needs a proof, so the records alone promise another."""
+    ways = [{"way": {"type": "Direct", "node": "b1"}, "verdict": "up"}, *WAYS]
+    better = {**USED["a2"]["b1"], "kind": "private-wireguard", "relays": []}
+
+    def status(here: str) -> dict[str, Any]:
+        paths = {**USED[here], **({"b1": better} if here == "a2" else {})}
+        return {"paths": paths, "ways": ways}
+
+    assert [] == other_than(WANTED, status)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
