@@ -27,7 +27,7 @@ from network_namespace import fresh_namespaces, needs_root, ping, run_inside
 pytestmark = [pytest.mark.kernel, pytest.mark.slow, needs_root]
 
 RULESET_HEALED_S = 0.15
-"""How long a node may be without its ruleset after somebody deleted it: 50 ms, with a margin of three."""
+"""How long a node may be without its ruleset: 50 ms, with a margin of three for a noisy machine."""
 
 
 @pytest.fixture(scope="module")
