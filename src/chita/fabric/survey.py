@@ -32,7 +32,7 @@ class Survey:
     def __init__(self, timing: Timing = DEFAULT, remembered: Health = UNPROBED) -> None:
         """Start with the verdicts that an earlier run found: *remembered*."""
         self._timing = timing
-        self._remembered = remembered
+        self._remembered = dict(remembered.ways)
         self.ways: dict[Way, Watched] = {}
         self._due: dict[bool, list[tuple[float, int, Way]]] = {True: [], False: []}
         """Heaps of what is to be sent when, the urgent apart."""
@@ -64,8 +64,10 @@ class Survey:
             watched = self.ways.get(way)
             if watched is None:
                 self.ways[way] = watched = Watched(target, now_s, self._timing)
-                known = self._remembered.of(way)
-                watched.trial.recall(known.verdict, known.reason)
+                # Once: a way that goes and comes back is another, of which nothing is known.
+                known = self._remembered.pop(way, None)
+                if known is not None:
+                    watched.trial.recall(known.verdict, known.reason)
                 # Spread over the interval, the same way after each start.
                 self._plan(way, now_s + watched.turn / (1 << 32) * min(target.every_s, 1.0))
             elif watched.target != target:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way
+from chita.fabric.health import Direct, Health, Local, Transit, Verdict, Way, WayHealth
 from chita.fabric.schedule import Egress, Target, Use
 from chita.fabric.survey import Survey
 from chita.fabric.timing import Timing
@@ -288,3 +288,22 @@ def test_the_budget_holds_whatever_fails(count: int, loss: float) -> None:
     small = sum(not probe.size_bytes for _, probe in network.sent)
 
     assert small <= TIMING.budget * 5 + TIMING.budget * 0.2 + 1
+
+
+def test_what_an_earlier_run_found_counts_once() -> None:
+    """A way that goes and comes back is another: its verdict and its health begin anew."""
+    way: Way = Direct("n9", 0)
+    known = Health({way: WayHealth(verdict=Verdict.UP, reason="it answers")})
+    survey = Survey(remembered=known)
+    seen = []
+    for targets in ({way: target(way)}, {}, {way: target(way)}):
+        survey.follow(targets, 0.0)
+        watched = survey.ways.get(way)
+        verdict = watched.trial.verdict if watched is not None else None
+        seen.append((verdict, survey.health(0.0, 0.0).of(way).verdict))
+
+    assert seen == [
+        (Verdict.UP, Verdict.UP),
+        (None, Verdict.UNKNOWN),
+        (Verdict.UNKNOWN, Verdict.UNKNOWN),
+    ]
