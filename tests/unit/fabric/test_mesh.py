@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from chita.compute.node import desired_node_state
 from chita.compute.policy import policy_state
-from chita.desired.paths import PathKind
+from chita.desired.paths import PathKind, RungState
+from chita.fabric.health import Direct, Health, Shortcut, ShortcutState, Verdict, Way, WayHealth
 from chita.fabric.mesh import mesh
 from chita.fabric.path import paths
 from chita.model.cluster import ClusterState
@@ -85,6 +86,34 @@ def test_a_node_that_joins_or_leaves_moves_the_others() -> None:
     seen = [has_tunnel(cluster, "a2", "b2") for cluster in (small, large, small)]
 
     assert [True, False, True] == seen
+
+
+@pytest.mark.parametrize(
+    ("state", "has_one", "expected"),
+    [
+        pytest.param(ShortcutState.OPEN, True, "we say so", id="open"),
+        pytest.param(ShortcutState.CLOSING, True, "we say so", id="closing"),
+        pytest.param(
+            ShortcutState.REFUSED, False, "and there is no shortcut: we say so", id="refused"
+        ),
+    ],
+)
+def test_a_shortcut_is_a_tunnel_and_says_why(
+    state: ShortcutState,
+    has_one: bool,  # noqa: FBT001 - a table
+    expected: str,
+) -> None:
+    """Used once it is proven, and never while it is closing; gateways know none."""
+    cluster = peered(GATE, INNER, FAR_GATE, FAR_INNER, most=3)
+    proven: dict[Way, WayHealth] = {Direct("b2", 0): WayHealth(verdict=Verdict.UP)}
+    cut = {"b2": Shortcut(state, "we say so"), "b1": Shortcut(state, "we say so")}
+    found = paths(cluster, "a2", Health(proven, {}, cut))
+    rung = next(it for it in found["b2"].rungs if it.kind is PathKind.PRIVATE)
+
+    assert expected in rung.reason
+    assert (rung.state is not RungState.REFUSED) == has_one
+    assert (rung.state is RungState.USED) == (state is ShortcutState.OPEN)
+    assert found["b1"] == paths(cluster, "a2", Health(proven))["b1"]
 
 
 @given(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chita.desired.tunnels import Endpoint
-from chita.fabric.questions import LENGTH, Ask, Seen, decoded, encoded
+from chita.fabric.questions import LENGTH, Ask, Greeting, Seen, Stance, decoded, encoded
 from chita.model.net import Address
 
 NUMBER = b"12345678"
@@ -25,6 +25,19 @@ def test_round_trip(number: bytes, address: Address, port: int) -> None:
 
         assert LENGTH == len(datagram)
         assert message == decoded(datagram)
+
+
+@given(
+    st.binary(min_size=8, max_size=8),
+    st.binary(min_size=8, max_size=8),
+    st.sampled_from(Stance),
+    st.integers(0, 2**64 - 1),
+)
+def test_a_greeting_comes_as_it_went(number: bytes, heard: bytes, stance: Stance, of: int) -> None:
+    greeting = Greeting(number=number, heard=heard, stance=stance, sent_bytes_s=of)
+
+    assert LENGTH == len(encoded(greeting))
+    assert greeting == decoded(encoded(greeting))
 
 
 @pytest.mark.parametrize(
