@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -190,3 +191,30 @@ def test_policy_selects_it_by_its_label(pair: tuple[AgentProcess, Host]) -> None
     finally:
         listener.send_signal(signal.SIGKILL)
         listener.wait()
+
+
+@pytest.mark.skipif(shutil.which("wg-quick") is None, reason="needs wg-quick")
+def test_a_machine_without_an_agent_comes_in_too(
+    pair: tuple[AgentProcess, Host], tmp_path: Path
+) -> None:
+    """One command and wg-quick: it reaches pods, and hosts behind its gateway, whose agent acts."""
+    node, host = pair
+    with fresh_namespaces(1) as (space,), ExitStack() as stack:
+        run_inside(node.space, "ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth0",
+                   "netns", space.name)  # fmt: skip
+        for number, (each, device) in enumerate(((node.space, "eth9"), (space, "eth0")), 1):
+            run_inside(each, "ip", "link", "set", device, "up")
+            run_inside(each, "ip", "address", "add", f"198.51.100.{number}/24", "dev", device)
+        run_inside(space, "ip", "route", "add", "192.0.2.1", "via", "198.51.100.1")
+        file = tmp_path / f"ct{os.getpid()}.conf"
+        run_inside(
+            node.space, sys.executable, "-m", "chita", "node", "export-peer", "phone",
+            "--gateway", NODE, "--output", str(file), "--kubeconfig", str(node.server.kubeconfig),
+        )  # fmt: skip
+        run_inside(space, "wg-quick", "up", str(file))
+        stack.callback(run_inside, space, "wg-quick", "down", str(file))
+
+        wait_until(lambda: _answers(space, POD), node.log)
+        wait_until(lambda: _answers(space, _mesh(node, HOST)), host.log)
+        sessions = [peer["node"] for peer in node.status()["peers"]]
+        assert "StaticPeer phone" in sessions
