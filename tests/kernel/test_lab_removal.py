@@ -232,3 +232,36 @@ def test_names_taken(tmp_path: Path) -> None:
             return isinstance(outcome, Allowed)
 
         assert asyncio.run(answered())
+
+
+_RESTARTER = """
+import os, signal, subprocess, sys
+def restart(*_):
+    subprocess.Popen(["sleep", "300"], start_new_session=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, restart)
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_what_is_started_while_others_end_is_ended_too(tmp_path: Path) -> None:
+    """An agent that sees an engine end starts it anew, until it ends itself."""
+    with standing(SMALL, tmp_path) as lab:
+        space = netns_path(lab.topology.nodes[0].namespace)
+        restarter = start_in(space, [sys.executable, "-c", _RESTARTER], stdout=subprocess.PIPE)
+        assert restarter.stdout is not None
+        assert "ready" in restarter.stdout.readline()
+
+        removal = remove_everything(lab.state, prefix=lab.topology.prefix)
+
+        assert 2 == len(removal.processes)
+        assert not any(_is_alive(pid) for pid in removal.processes)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -34,6 +34,7 @@ def tried(*files: Path) -> int:
     [
         pytest.param("single-cloud.yaml", id="single-cloud"),
         pytest.param("ipv6-only.yaml", id="ipv6-only"),
+        pytest.param("peered.yaml", id="peered"),
     ],
 )
 def test_example(file: str) -> None:

@@ -30,6 +30,9 @@ them alone; names of its own that happen to start so are in its state file."""
 _PATIENCE_S = 3.0
 """How long processes may take to end when asked, before they are killed."""
 
+_ROUNDS = 5
+"""How often it is looked for processes that were started while others were ended."""
+
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
     """What was found and removed."""
@@ -58,6 +61,12 @@ def remove_everything(state: StateFile, *, prefix: str = "chita-") -> Removal:
     present = [name for name in names if netns_path(name).exists()]
     processes |= _inhabitants(present)
     end_processes(processes)
+    for _ in range(_ROUNDS):
+        # What an agent started anew when it saw an engine end, before it ended itself.
+        if not (stragglers := _inhabitants(present)):
+            break
+        end_processes(stragglers)
+        processes |= stragglers
     _delete(present)
     if state.is_ours():
         shutil.rmtree(state.directory)

@@ -38,7 +38,7 @@ async def answer(request: Request) -> Reply:
             return Answer({"ready": True, "text": "two\nlines"})
         case VersionRequest():
             raise NotFoundError("no version")
-        case NodeStateRequest():
+        case _:
             await asyncio.Event().wait()
             raise AssertionError
 
