@@ -250,10 +250,10 @@ def test_what_is_started_while_others_end_is_ended_too(tmp_path: Path) -> None:
     with standing(SMALL, tmp_path) as lab:
         space = netns_path(lab.topology.nodes[0].namespace)
         restarter = start_in(space, [sys.executable, "-c", _RESTARTER], stdout=subprocess.PIPE)
-        assert restarter.stdout is not None
-        assert "ready" in restarter.stdout.readline()
-
-        removal = remove_everything(lab.state, prefix=lab.topology.prefix)
+        with restarter:
+            assert restarter.stdout is not None
+            assert "ready" in restarter.stdout.readline()
+            removal = remove_everything(lab.state, prefix=lab.topology.prefix)
 
         assert 2 == len(removal.processes)
         assert not any(_is_alive(pid) for pid in removal.processes)
