@@ -59,6 +59,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """Since when, seconds since the epoch; 0: since the records say so."""
     mtu_bytes: int = 0
     """The largest inner packet; 0: not known, for it was refused."""
+    promised_mtu_bytes: int = 0
+    """The largest by what the records say, whatever came through; 0: nothing but `mtu_bytes`."""
     outer: Address | None = None
     """The underlay address its packets go to; None: the other end dials us, or a relay is asked."""
     port: int = 0

@@ -121,6 +121,7 @@ def _judged(offer: Offer, health: WayHealth, *, is_failed: bool) -> Rung:
         reason=reason,
         since_s=health.since_s,
         mtu_bytes=size,
+        promised_mtu_bytes=offer.mtu_bytes,
         outer=offer.outer,
         port=offer.port,
     )
@@ -135,6 +136,7 @@ def _silent(offer: Offer, direct: WayHealth) -> Rung:
         reason=f"{offer.reason}, but of its addresses {where}",
         since_s=direct.since_s,
         mtu_bytes=offer.mtu_bytes,
+        promised_mtu_bytes=offer.mtu_bytes,
         outer=offer.outer,
         port=offer.port,
     )

@@ -76,7 +76,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     size_every_s: float
     """Between those of full size."""
     mtu_bytes: int
-    """The largest inner packet that the records promise, or that came through already."""
+    """The largest inner packet that the records promise; through a relay, that came through."""
 
 
 def targets(
@@ -162,7 +162,7 @@ def _to_node(
             use=Use.USED if is_used else Use.STANDBY,
             every_s=timing.used_s if is_used else timing.standby_s,
             size_every_s=timing.size_used_s if is_used else timing.size_standby_s,
-            mtu_bytes=rung.mtu_bytes,
+            mtu_bytes=rung.promised_mtu_bytes or rung.mtu_bytes,
         )
 
 

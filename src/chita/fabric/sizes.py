@@ -104,16 +104,20 @@ class SizeSearch:
         """The size that is relied on now."""
         return self.promised_bytes if self.mtu_bytes is None else self.mtu_bytes
 
-    def promise(self, promised_bytes: int, now_s: float) -> None:
-        """Take what the records say now; our own finding, come back through them, is no news."""
+    def promise(self, promised_bytes: int, now_s: float) -> bool:
+        """Take what the records say now, as of another rung; return whether that is news.
+
+        Our own finding is none, which comes back in what a relay is said to carry.
+        """
         if promised_bytes in (self.promised_bytes, self.mtu_bytes):
-            return
+            return False
         self.promised_bytes = promised_bytes
         self._burst = []
         self._larger_s = self.due_s = now_s
         self._larger_wait_s = self._timing.larger_s
         if self.mtu_bytes is not None and promised_bytes < self.mtu_bytes:
             self.mtu_bytes = None
+        return True
 
     def due(self, now_s: float, *, every_s: float) -> list[int]:
         """Return the sizes to send now, and next *every_s* later unless something is lost."""

@@ -73,6 +73,9 @@ class Survey:
             elif watched.target != target:
                 sooner = target.every_s < watched.target.every_s
                 watched.target = target
+                if watched.size.promise(target.mtu_bytes, now_s):
+                    self._changed.add(way)
+                    self._plan_size(way, now_s)
                 self._plan(
                     way, min(watched.due_s, now_s + target.every_s) if sooner else watched.due_s
                 )

@@ -331,6 +331,8 @@ def test_a_probed_size_is_the_smaller() -> None:
     path = paths(cluster, "a1", probed(direct_b1=small))["b1"]
 
     assert 1328 == path.mtu_bytes
+    used = next(rung for rung in path.rungs if rung.state is RungState.USED)
+    assert (1328, 1440) == (used.mtu_bytes, used.promised_mtu_bytes)
     assert "1328" in next(rung for rung in path.rungs if rung.state is RungState.USED).reason
 
 

@@ -197,6 +197,23 @@ def test_a_narrow_way_is_measured_before_tcp_tries_a_third_time(every_s: float) 
         assert network.survey.ways[way].size.blackholes == 1
 
 
+def test_a_session_that_moved_to_a_wider_network_is_measured_anew() -> None:
+    """As from the internet to a peered network: what came through before says nothing of it."""
+    way = Direct("n")
+    network = Network(target(way))
+    limit = 1440
+    network.loses = lambda probe: probe.size_bytes > limit
+    network.run(5)
+    limit = 8432
+    network.survey.follow(
+        {way: msgspec.structs.replace(target(way), mtu_bytes=8432)}, network.now_s
+    )
+    network.run(3)
+
+    assert 8432 == network.health.ways[way].mtu_bytes
+    assert 0 == network.survey.ways[way].size.blackholes
+
+
 @given(st.integers(0, 10_000))
 @settings(deadline=None, max_examples=20)
 def test_random_losses_change_no_size(seed: int) -> None:
