@@ -294,12 +294,23 @@ class Survey:
     def _has_other(self, way: Way) -> bool:
         """Whether another way than *way* leads where it leads, and is UP.
 
-        That a node of a location is reached directly is no help to those behind a relay.
+        That a node of a location is reached directly is no help to those behind a relay; nor is a
+        way through a relay that is not reached itself, least of all to that relay.
         """
         others = self._relayed.get(self.ways[way].target.location, [])
-        if not isinstance(way, Transit):
-            others = [*others, *self._to_node(way.node)]
-        return any(other != way and self._is_up(other) for other in others)
+        if any(other != way and self._is_carrying(other, way) for other in others):
+            return True
+        if isinstance(way, Transit):
+            return False
+        return any(other != way and self._is_up(other) for other in self._to_node(way.node))
+
+    def _is_carrying(self, relayed: Way, way: Way) -> bool:
+        """Whether *relayed* is UP, and so is a way to its relay, other than *way*."""
+        assert isinstance(relayed, Transit)
+        hops = self._to_node(relayed.relay)
+        return self._is_up(relayed) and (
+            not hops or any(hop != way and self._is_up(hop) for hop in hops)
+        )
 
     def _reorder(self, now_s: float) -> None:
         """Tell the round trips through relays anew where their order has become another."""

@@ -153,6 +153,21 @@ def test_a_clean_relay_is_admitted_when_the_last_one_goes() -> None:
     assert network.verdict(R1) is Verdict.UP
 
 
+def test_a_relay_does_not_wait_for_what_goes_through_itself() -> None:
+    """Of a network that was dark the first gateway that answers is used at once."""
+    hop, through = Direct("r1"), R1
+    network = Network(msgspec.structs.replace(target(hop), location="there"), target(through))
+    network.run(2)
+    network.loses = lambda _: True
+    network.run(5)
+    network.loses = lambda probe: isinstance(probe.target.way, Direct)
+    network.run(2)  # the relay answers for others before it answers for itself
+    network.loses = lambda _: False
+    network.run(2)
+
+    assert {Verdict.UP} == {network.health.of(way).verdict for way in (hop, through)}
+
+
 def test_what_a_relay_carries_goes_with_it() -> None:
     hop = target(Direct("r1"))
     network = Network(hop, target(R1, ends=2, every_s=5.0), target(R2, ends=2))
