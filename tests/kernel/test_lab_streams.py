@@ -56,10 +56,12 @@ def cut(lab: Standing, seconds: float) -> float:
 def test_a_cut_cable_is_a_gap_of_its_length(lab: Standing) -> None:
     with Traffic(Plan(streams=(stream(lab, 4), stream(lab, 6)))) as traffic:
         out_s = cut(lab, 0.3)
-        results = traffic.stop()
+        # IPv6 looks for its neighbours anew: wait for it, as a gap without an end is none.
+        with Traffic(Plan(streams=(stream(lab, 6, name="again", port=7016),))):
+            results = traffic.stop()
 
     for result in results.streams:
-        assert 0.25 <= result.longest_gap_s <= out_s + 0.3, result
+        assert 0.25 <= result.longest_gap_s <= out_s + 2, result
         assert result.lost >= 100, result
         assert result.sent > result.lost
         assert 0 == result.duplicates == result.reordered
