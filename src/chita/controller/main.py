@@ -20,6 +20,7 @@ from chita.api.watch import Deleted, Listed, follow
 from chita.controller.host_endpoints import keep_automatic
 from chita.controller.initial import create_missing
 from chita.controller.ipam import IpamCollector
+from chita.controller.mesh import keep_allotted
 from chita.controller.policies import POLICIES, keep_told
 from chita.controller.population import ApiPopulation
 from chita.controller.records import NodeRecords
@@ -71,6 +72,8 @@ async def run(config: ApiConfig, initial: Sequence[Mapping[str, Any]] = ()) -> N
         running = [
             tasks.create_task(create_missing(client, initial), name="initial objects"),
             tasks.create_task(control(config), name="control"),
+            # `chita server` gives them to who joins, so it has no part of this.
+            tasks.create_task(keep_allotted(client), name="mesh addresses"),
         ]
         await stopped.wait()
         for task in running:

@@ -129,6 +129,11 @@ CONTROLLER: Final = Role(
             reason="what a deleted node had goes; host endpoints follow nodes",
         ),
         Right(
+            resources=(CORE["Node"],),
+            verbs=("patch",),
+            reason="each node is given its mesh addresses, as annotations",
+        ),
+        Right(
             resources=(CORE["Pod"],),
             verbs=("list",),
             reason="addresses of pods that are gone are given back",
