@@ -81,7 +81,7 @@ def _age(node: Object) -> tuple[str, str]:
 
 
 def _address(node: Object, network: Cidr) -> Address | None:
-    """Return the mesh address of *node* in *network*'s family, None if it has none that is readable."""
+    """Return the readable mesh address of *node* in *network*'s family."""
     annotations: Mapping[str, Any] = node["metadata"].get("annotations") or {}
     with suppress(ParseError):
         address = Address.parse(annotations.get(_KEYS[network.family]) or "")
