@@ -49,6 +49,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "node": Entry("node", "node", "Bring hosts into the cluster."),
     "agent": Entry("agent", "agent", "Run the agent of this node."),
     "controller": Entry("controller", "controller", "Run the controller of a Kubernetes cluster."),
+    "webhook": Entry("webhook", "webhook", "Answer a Kubernetes cluster's admission reviews."),
     "install": Entry("install", "install", "Print the manifests for a Kubernetes cluster."),
     "install-node": Entry("install", "install_node", "Install the CNI plugin on this node."),
     "server": Entry("server", "server", "Run the API server."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, NoReturn
 
@@ -64,8 +64,19 @@ async def control(config: ApiConfig, *, ipam_grace_s: float = DEFAULT_GRACE_S) -
     raise AssertionError  # all run until they are cancelled
 
 
-async def run(config: ApiConfig, initial: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Run the controller as a process of its own until SIGTERM; *initial* is made if missing."""
+Beside = tuple[str, Callable[[ApiConfig], Coroutine[None, None, NoReturn]]]
+"""What else runs in the controller's process: its name, and how it starts."""
+
+
+async def run(
+    config: ApiConfig,
+    initial: Sequence[Mapping[str, Any]] = (),
+    beside: Sequence[Beside] = (),
+) -> None:
+    """Run the controller as a process of its own until SIGTERM; *initial* is made if missing.
+
+    What is *beside* it runs in every replica, whether it leads or not.
+    """
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with ApiClient(config) as client, asyncio.TaskGroup() as tasks:
@@ -74,6 +85,7 @@ async def run(config: ApiConfig, initial: Sequence[Mapping[str, Any]] = ()) -> N
             tasks.create_task(control(config), name="control"),
             # `chita server` gives them to who joins, so it has no part of this.
             tasks.create_task(keep_allotted(client), name="mesh addresses"),
+            *(tasks.create_task(start(config), name=name) for name, start in beside),
         ]
         await stopped.wait()
         for task in running:

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from chita.crd.definition import definitions
+from chita.install import webhook
 from chita.install.options import NAMESPACE, Options
-from chita.install.rbac import AGENT, ROLES, reference
+from chita.install.rbac import AGENT, CONTROLLER, ROLES, reference
 from chita.install.workloads import SETTINGS, daemon_set, deployment
 from chita.model.kinds import known_kind
 from chita.model.net import Cidr
@@ -44,6 +45,7 @@ def parts(options: Options) -> dict[str, list[Object]]:
     found["initial.yaml"] = [_initial(options)]
     found["agent.yaml"] = [daemon_set(options)]
     found["controller.yaml"] = [deployment(options)]
+    found["webhook.yaml"] = webhook.objects(CONTROLLER.name)
     return found
 
 

@@ -13,6 +13,8 @@ import msgspec
 
 from chita.api.kinds import CALICO, CHITA, CORE, WATCHED, Resource
 from chita.install.options import NAMESPACE
+from chita.install.webhook import CONFIGURATION, SECRET, TIERED
+from chita.install.webhook import NAME as WEBHOOK
 
 _READ: Final = ("get", "list")
 _FOLLOW: Final = ("list", "watch")
@@ -25,6 +27,8 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
     verbs: tuple[str, ...]
     reason: str
     subresource: str = ""
+    only: tuple[str, ...] = ()
+    """Names of the objects that it is for; none: for all."""
 
     @property
     def group(self) -> str:
@@ -43,6 +47,7 @@ class Right(msgspec.Struct, frozen=True, kw_only=True):
             "apiGroups": [self.group],
             "resources": self.names,
             "verbs": list(self.verbs),
+            **({"resourceNames": list(self.only)} if self.only else {}),
         }
 
 
@@ -179,6 +184,25 @@ CONTROLLER: Final = Role(
             verbs=("patch",),
             reason="the condition Enforced of such a policy",
         ),
+        Right(
+            resources=TIERED,
+            verbs=("list",),
+            reason="a tier that still has policies is not deleted",
+        ),
+        Right(
+            resources=(CONFIGURATION,),
+            only=(WEBHOOK,),
+            verbs=("get", "patch"),
+            reason="API servers are told of the webhook's certificate authority",
+        ),
+    ),
+    namespaced=(
+        Right(
+            resources=(SECRET,),
+            only=(WEBHOOK,),
+            verbs=("get", "patch"),
+            reason="certificates of the webhook, which all replicas share",
+        ),
     ),
 )
 ROLES: Final = (AGENT, CONTROLLER)
@@ -188,8 +212,8 @@ _INTRODUCTION: Final = """\
 # Rights in Kubernetes
 
 What `deploy/chita.yaml` grants, and why; printed by `make manifests` from
-`src/chita/install/rbac.py`. Nothing reads a Secret or a ConfigMap, and nothing may change a policy:
-the controller writes the status of two kinds.
+`src/chita/install/rbac.py`. Nothing reads a ConfigMap, or a Secret but the controller its webhook's
+own, and nothing may change a policy: the controller writes the status of two kinds.
 
 """
 _CLOSING: Final = """\
@@ -203,6 +227,11 @@ def reference() -> str:
     return _INTRODUCTION + "".join(_section(role) for role in ROLES) + _CLOSING
 
 
+def _objects(right: Right) -> str:
+    named = f" named {', '.join(right.only)}" if right.only else ""
+    return ", ".join(right.names) + named
+
+
 def _section(role: Role) -> str:
     lines = [
         f"## {role.name}",
@@ -212,7 +241,7 @@ def _section(role: Role) -> str:
     ]
     for where, rights in (("cluster", role.cluster), (NAMESPACE, role.namespaced)):
         lines += [
-            f"| {where} | {right.group or 'core'} | {', '.join(right.names)} | "
+            f"| {where} | {right.group or 'core'} | {_objects(right)} | "
             f"{', '.join(right.verbs)} | {right.reason} |"
             for right in rights
         ]

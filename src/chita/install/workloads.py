@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from chita.cni.install import DEFAULT_SOCKET
+from chita.install import webhook
 from chita.install.options import NAMESPACE, Options
 from chita.install.rbac import AGENT, CONTROLLER
 
@@ -97,7 +98,9 @@ def deployment(options: Options) -> Object:
             {
                 "name": "controller",
                 "image": options.image,
-                "args": ["controller", "--initial", _INITIAL],
+                "args": ["controller", "--initial", _INITIAL, "--webhook", f":{webhook.PORT}"],
+                # In the node's network, so that no two replicas go to one node.
+                "ports": [{"name": "webhook", "containerPort": webhook.PORT}],
                 "resources": {"requests": {"cpu": "20m", "memory": "80Mi"}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,

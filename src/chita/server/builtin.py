@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TIER = "tiers.projectcalico.org"
 NAMESPACES = ("default",)
 NAMESPACED = [kind for kind in KINDS if kind.is_namespaced]
+STAYS = "it is built in and can't be deleted"
 TIERED = [
     kind.resource
     for kind in KINDS
@@ -49,3 +50,8 @@ def is_built_in(kind: Kind, name: str) -> bool:
     if kind.resource == TIER:
         return name in TIER_FIELDS
     return kind.resource == "namespaces" and name in NAMESPACES
+
+
+def holds(policy: str) -> str:
+    """Return why a tier can't be deleted that has *policy*."""
+    return f"it still has policies, such as {policy}; delete or move them first"

@@ -46,16 +46,22 @@ class Authority:
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._key = key
 
-    def server(self, names: Sequence[str]) -> Identity:
-        """Return a new server certificate for host names and addresses."""
+    def server(self, names: Sequence[str], at: datetime | None = None) -> Identity:
+        """Return a new server certificate for host names and addresses, made *at* a time or now."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(
             _name("chita-server"),
             key.public_key(),
             ExtendedKeyUsageOID.SERVER_AUTH,
-            x509.SubjectAlternativeName([_alternative(name) for name in dict.fromkeys(names)]),
+            self.server_names(names),
+            at=at,
         )
         return Identity(certificate, _private_pem(key))
+
+    @staticmethod
+    def server_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
+        """Return host names and addresses as a server certificate has them."""
+        return x509.SubjectAlternativeName([_alternative(name) for name in dict.fromkeys(names)])
 
     def client(self, user: str, groups: Sequence[str]) -> Identity:
         """Return a new client certificate and key for a user."""
@@ -88,8 +94,9 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         usage: x509.ObjectIdentifier,
         *extensions: x509.ExtensionType,
+        at: datetime | None = None,
     ) -> bytes:
-        builder = _builder(subject, self._certificate.subject, key, LEAF_DAYS)
+        builder = _builder(subject, self._certificate.subject, key, LEAF_DAYS, at)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
         builder = builder.add_extension(_authority_key(self._certificate), False)
@@ -107,7 +114,7 @@ def load_or_make_authority(directory: Path) -> Authority:
     certificate, key = directory / "ca.crt", directory / "ca.key"
     try:
         if not key.exists():
-            made = _make_authority()
+            made = new_authority()
             write_private(certificate, made.certificate)
             write_private(key, made.key)  # last: its presence says that both are there
         return Authority(Identity(certificate.read_bytes(), key.read_bytes()))
@@ -147,10 +154,11 @@ current-context: chita
 """.encode()
 
 
-def _make_authority() -> Identity:
+def new_authority(at: datetime | None = None) -> Identity:
+    """Return the certificate and key of a new authority, made *at* a time or now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name("chita-ca")
-    builder = _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)
+    builder = _builder(subject, subject, key.public_key(), AUTHORITY_DAYS, at)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
     builder = builder.add_extension(
         x509.KeyUsage(
@@ -173,9 +181,13 @@ def _make_authority() -> Identity:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int,
+    at: datetime | None,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = at or datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -238,11 +238,9 @@ class Registry:
             raise status.conflict(kind, name)
         authorization.check_object(options.user, kind, stored.object, None)
         if builtin.is_built_in(kind, name):
-            raise status.forbidden(kind, name, "it is built in and can't be deleted")
+            raise status.forbidden(kind, name, builtin.STAYS)
         if kind.resource == builtin.TIER and (holder := self._policy_in(name)):
-            raise status.forbidden(
-                kind, name, f"it still has policies, such as {holder}; delete or move them first"
-            )
+            raise status.forbidden(kind, name, builtin.holds(holder))
 
     def _policy_in(self, tier: str) -> str:
         for resource in builtin.TIERED:

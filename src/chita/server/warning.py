@@ -24,11 +24,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def headers(found: Iterable[Problem]) -> list[tuple[str, str]]:
-    """Return the headers that tell of *found*, each text once; too many are cut off."""
-    texts = list(dict.fromkeys(_CONTROL.sub(" ", str(problem)) for problem in found))
-    if sum(map(len, texts)) > TOTAL_LENGTH:
-        texts = [text[:TEXT_LENGTH] for text in texts][: TOTAL_LENGTH // TEXT_LENGTH]
-    return [(HEADER, f"299 - {_quoted(text)}") for text in texts]
+    """Return the headers that tell of *found*."""
+    return [(HEADER, f"299 - {_quoted(text)}") for text in texts(found)]
+
+
+def texts(found: Iterable[Problem]) -> list[str]:
+    """Return what tells of *found*, each text once and on one line; too many are cut off."""
+    said = list(dict.fromkeys(_CONTROL.sub(" ", str(problem)) for problem in found))
+    if sum(map(len, said)) > TOTAL_LENGTH:
+        said = [text[:TEXT_LENGTH] for text in said][: TOTAL_LENGTH // TEXT_LENGTH]
+    return said
 
 
 def _quoted(text: str) -> str:

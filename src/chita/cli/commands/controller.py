@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from chita.cli.log_options import logging_options
+
+if TYPE_CHECKING:
+    from chita.controller.main import Beside
 
 
 @click.command()
@@ -22,9 +26,18 @@ from chita.cli.log_options import logging_options
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="YAML of objects to create unless they are there.",
 )
+@click.option(
+    "--webhook",
+    metavar="HOST:PORT",
+    help="Also answer the API server's admission reviews there, as `chita webhook` does.",
+)
 @logging_options
 def controller(
-    kubeconfig: Path | None, initial: Path | None, log_format: str, log_level: str
+    kubeconfig: Path | None,
+    initial: Path | None,
+    webhook: str | None,
+    log_format: str,
+    log_level: str,
 ) -> None:
     r"""Run the controller until SIGTERM; `chita server` has its own.
 
@@ -49,4 +62,16 @@ def controller(
             file.write(in_cluster_kubeconfig(os.environ))
             file.flush()
             config = read_kubeconfig(Path(file.name))
-    asyncio.run(run(config, read_objects(initial) if initial is not None else ()))
+    objects = read_objects(initial) if initial is not None else ()
+    asyncio.run(run(config, objects, [_reviewing(webhook)] if webhook is not None else ()))
+
+
+def _reviewing(listen: str) -> Beside:
+    """Return the webhook, which answers in every replica."""
+    from functools import partial
+
+    from chita.cli.commands.webhook import endpoint
+    from chita.webhook.main import Settings, keep_reviewing
+
+    host, port = endpoint(listen)
+    return "webhook", partial(keep_reviewing, settings=Settings(host=host, port=port))
