@@ -17,6 +17,8 @@ CHITA := $(BIN)/chita
 LAB_PACKAGES := iproute2 iputils-ping libnftables1 nftables procps python3 python3-venv util-linux wireguard-go
 TEST_PACKAGES := conntrack containernetworking-plugins etcd-server iperf3 tcpdump
 
+IMAGE_PACKAGES := mmdebstrap
+
 # Installs what is missing of $(1); says what would be needed when it may not.
 define install
 	missing=$$(for package in $(1); do \
@@ -91,6 +93,11 @@ golden: $(VENV)/.dev ## rewrite the golden files; review reads the diff
 .PHONY: manifests
 manifests: $(VENV)/.run ## write deploy/ and docs/reference/rbac.md anew from the code
 	@$(BIN)/python -m chita.install
+
+.PHONY: image
+image: $(VENV)/.run ## build dist/chita.oci.tar, an OCI image, without any registry (root)
+	@$(call install,$(IMAGE_PACKAGES),exit 2)
+	$(BIN)/python -m chita.image.contents chita --into dist/chita.oci.tar $(if $(FRESH),--fresh)
 
 .PHONY: bench
 bench: test-packages $(VENV)/.dev ## measure every figure beside its peer; JSON into benchmarks/results (root)
