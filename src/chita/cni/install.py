@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ CONFLIST = "10-chita.conflist"
 DEFAULT_NETWORK = "k8s-pod-network"
 """Calico's name; handles begin with it."""
 DEFAULT_SOCKET = Path("/run/chita/agent.sock")
+LOOPBACK = Path("/usr/lib/cni/loopback")
+"""The plugin of that name where Debian's containernetworking-plugins has it, as in our image."""
 
 _SHEBANG_LIMIT = 255
 """Bytes of a script's first line that the kernel reads (linux/binfmts.h, BINPRM_BUF_SIZE)."""
@@ -40,6 +43,31 @@ def install(
         _replace(conf_dir / CONFLIST, conflist_text(network), 0o644)
     except OSError as error:
         raise InputError(f"install the CNI plugin in {bin_dir} and {conf_dir}: {error}") from error
+
+
+def install_loopback(bin_dir: Path, source: Path = LOOPBACK) -> None:
+    """Copy the plugin ``loopback`` into *bin_dir* unless the node has one.
+
+    containerd and CRI-O call it for each sandbox beside the network's own plugins, and start no pod
+    without it.
+
+    Raises:
+        InputError: neither the node nor *source* has it, or *bin_dir* can't be written.
+    """
+    wanted = bin_dir / LOOPBACK.name
+    if wanted.exists():
+        return
+    try:
+        bin_dir.mkdir(parents=True, exist_ok=True)
+        temporary = wanted.with_name(f".{wanted.name}.{os.getpid()}")
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o755)
+        temporary.rename(wanted)
+    except OSError as error:
+        raise InputError(
+            f"the container runtime needs the plugin {wanted}, and {source} was not copied there: "
+            f"{error.strerror}; install the package containernetworking-plugins"
+        ) from error
 
 
 def uninstall(bin_dir: Path, conf_dir: Path) -> None:

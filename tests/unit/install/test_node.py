@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from chita.cli.commands.install import install_node
+from chita.cni.install import LOOPBACK, install_loopback
 from chita.errors import InputError
 from chita.install.node import ACCOUNT, in_cluster_kubeconfig, write_kubeconfig
 
@@ -35,6 +36,7 @@ def test_outside_of_a_pod_is_refused() -> None:
         in_cluster_kubeconfig({})
 
 
+@pytest.mark.skipif(not LOOPBACK.exists(), reason="containernetworking-plugins is not installed")
 def test_install_node_writes_the_plugin_and_its_configuration(tmp_path: Path) -> None:
     """Twice is once, and nothing else is left behind."""
     arguments = ["--cni-bin", str(tmp_path / "bin"), "--cni-conf", str(tmp_path / "conf")]
@@ -43,5 +45,25 @@ def test_install_node_writes_the_plugin_and_its_configuration(tmp_path: Path) ->
 
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
 
-    assert [Path("bin/chita-cni"), Path("conf/10-chita.conflist")] == written
+    expected = ["bin/chita-cni", "bin/loopback", "conf/10-chita.conflist"]
+    assert [Path(name) for name in expected] == written
     assert (tmp_path / "bin/chita-cni").read_text().startswith("#!/usr/bin/python3 -IS\n")
+
+
+def test_the_node_s_own_loopback_stays_and_a_missing_one_is_copied(tmp_path: Path) -> None:
+    source, there = tmp_path / "source", tmp_path / "bin/loopback"
+    source.write_text("ours")
+
+    install_loopback(there.parent, source)
+    assert there.read_text() == "ours"
+    assert there.stat().st_mode & 0o777 == 0o755
+
+    there.write_text("the distribution's")
+    install_loopback(there.parent, source)
+    assert there.read_text() == "the distribution's"
+    assert [there] == list(there.parent.iterdir())
+
+
+def test_without_any_loopback_the_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="containernetworking-plugins"):
+        install_loopback(tmp_path / "bin", tmp_path / "missing")

@@ -90,8 +90,11 @@ def install_node(cni_bin: Path, cni_conf: Path, interpreter: Path, kubeconfig: P
         chita install-node --cni-bin /opt/cni/bin --cni-conf /etc/cni/net.d
     """
     from chita.cni.install import install as install_cni
+    from chita.cni.install import install_loopback
     from chita.install.node import write_kubeconfig
 
     if kubeconfig is not None:
         write_kubeconfig(kubeconfig, os.environ)
+    # First: the configuration that the next line writes is what makes the runtime start pods.
+    install_loopback(cni_bin)
     install_cni(cni_bin, cni_conf, interpreter=interpreter)
