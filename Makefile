@@ -18,6 +18,8 @@ LAB_PACKAGES := iproute2 iputils-ping libnftables1 nftables procps python3 pytho
 TEST_PACKAGES := conntrack containernetworking-plugins etcd-server iperf3 tcpdump
 
 IMAGE_PACKAGES := mmdebstrap
+KUBERNETES_PACKAGES := $(IMAGE_PACKAGES) busybox-static containerd runc
+export K8S_VERSION ?= 1.37
 
 # Installs what is missing of $(1); says what would be needed when it may not.
 define install
@@ -64,15 +66,20 @@ test: test-unit test-kernel test-lab ## everything it needs, then the whole test
 
 .PHONY: test-unit
 test-unit: test-packages $(VENV)/.dev ## what needs neither root nor a kernel
-	@$(BIN)/pytest -q -n 2 --dist worksteal -m "not kernel and not scenario"
+	@$(BIN)/pytest -q -n 2 --dist worksteal -m "not kernel and not scenario and not kubernetes"
 
 .PHONY: test-kernel
 test-kernel: test-packages $(VENV)/.dev ## the kernel, in network namespaces (root)
-	@$(call as_root,kernel and not scenario)
+	@$(call as_root,kernel and not scenario and not kubernetes)
 
 .PHONY: test-lab
 test-lab: test-packages $(VENV)/.dev ## whole clusters, on the wire (root)
 	@$(call as_root,scenario)
+
+.PHONY: test-kubernetes
+test-kubernetes: test-packages $(VENV)/.dev ## a real Kubernetes over four simulated clouds; K8S_VERSION=1.37 (root, Go)
+	@$(call install,$(KUBERNETES_PACKAGES),exit 2)
+	@$(call as_root,kubernetes)
 
 .PHONY: check
 check: $(VENV)/.dev ## lint, types, import contracts

@@ -10,6 +10,7 @@ package sources), and Python packages with Chita on top, which change more often
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import subprocess
@@ -159,6 +160,18 @@ def test_images(into: Path) -> list[Path]:
     return written
 
 
+def cached_root() -> Path:
+    """Return the layer of Debian packages, made when it is not in the cache.
+
+    Raises:
+        UnsupportedError: mmdebstrap is not installed. EngineError: it failed.
+    """
+    wanted = "\n".join([SUITE, *PACKAGES, *_NOT_NEEDED, *_NOT_REPEATABLE, *_PLUGINS])
+    name = hashlib.sha256(wanted.encode()).hexdigest()[:12]
+    root = cache() / f"debian-{SUITE}-{name}.tar"
+    return root if root.exists() else debian_root(root, package_sources())
+
+
 def package_sources() -> list[Path]:
     """Return the files that say where this machine's Debian packages come from."""
     found = [
@@ -200,14 +213,12 @@ def main() -> None:
         for file in test_images(options.into):
             print(file)  # noqa: T201  its output
         return
-    root = cache() / f"debian-{SUITE}-{'-'.join(PACKAGES)}"[:200]
-    root = root.with_suffix(".tar")
-    if options.fresh or not root.exists():
+    root = cached_root()
+    if options.fresh:
         debian_root(root, package_sources())
     source = Path(__file__).parents[1]
-    print(  # noqa: T201
-        chita_image(options.into, root=root, requirements=options.requirements, source=source)
-    )
+    made = chita_image(options.into, root=root, requirements=options.requirements, source=source)
+    print(made)  # noqa: T201  its output
 
 
 if __name__ == "__main__":
