@@ -65,7 +65,8 @@ spec:
 
 def fetch(lab: KubernetesLab, pod: str, where: str, *, s: int = 3) -> str:
     """Return what a pod gets from an HTTP server; empty when it gets nothing."""
-    command = ["wget", "-q", "-T", str(s), "-O", "-", f"http://{where}/"]
+    # Not wget's own time-out: in Debian's static busybox it crashes.
+    command = ["timeout", str(s), "wget", "-q", "-O", "-", f"http://{where}/"]
     done = lab.try_kubectl("-n", "shop", "exec", pod, "--", *command, s=s + 20)
     return done.stdout.strip()
 
@@ -193,7 +194,7 @@ def test_kubelet_and_containerd_restart_and_pods_go_on(
 
 def fetch_from_node(lab: KubernetesLab, node: str, where: str) -> str:
     """Return what a node itself gets from an HTTP server."""
-    command = lab.on(node, ["busybox", "wget", "-q", "-T", "3", "-O", "-", f"http://{where}/"])
+    command = lab.on(node, ["timeout", "3", "busybox", "wget", "-q", "-O", "-", f"http://{where}/"])
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
