@@ -17,6 +17,7 @@ CHITA := $(BIN)/chita
 LAB_PACKAGES := iproute2 iputils-ping libnftables1 nftables procps python3 python3-venv util-linux wireguard-go
 TEST_PACKAGES := conntrack containernetworking-plugins etcd-server iperf3 tcpdump
 
+# What builds the image (what is in it: src/chita/image/debian.py); then what a Kubernetes of our own needs.
 IMAGE_PACKAGES := mmdebstrap
 KUBERNETES_PACKAGES := $(IMAGE_PACKAGES) busybox-static containerd runc
 export K8S_VERSION ?= 1.37
@@ -102,9 +103,9 @@ manifests: $(VENV)/.run ## write deploy/ and docs/reference/rbac.md anew from th
 	@$(BIN)/python -m chita.install
 
 .PHONY: image
-image: $(VENV)/.run ## build dist/chita.oci.tar, an OCI image, without any registry (root)
+image: $(VENV)/.run ## build an OCI image into dist/ without any registry; FRESH=1: with today's Debian (root)
 	@$(call install,$(IMAGE_PACKAGES),exit 2)
-	$(BIN)/python -m chita.image.contents chita --into dist/chita.oci.tar $(if $(FRESH),--fresh)
+	@$(BIN)/python -m chita.image.build chita --into dist $(if $(FRESH),--fresh)
 
 .PHONY: bench
 bench: test-packages $(VENV)/.dev ## measure every figure beside its peer; JSON into benchmarks/results (root)

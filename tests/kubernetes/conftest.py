@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chita.image import contents
+from chita.image import build
 from chita.lab.kubernetes.binaries import NEWEST, binaries, cache_folder, go_command, release
 from chita.lab.kubernetes.cluster import KubernetesLab
 
@@ -32,14 +32,7 @@ class Told:
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Chita's image of this tree, and those that tests run."""
     folder = tmp_path_factory.mktemp("images")
-    chita = folder / "chita.oci.tar"
-    contents.chita_image(
-        chita,
-        root=contents.cached_root(),
-        requirements=ROOT / "requirements" / "run.txt",
-        source=ROOT / "src" / "chita",
-    )
-    return [chita, *contents.test_images(folder)]
+    return [build.chita_image(folder), build.test_images(folder)]
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from chita.image.contents import PAUSE
+from chita.image.build import PAUSE
 from chita.lab.kubernetes.credentials import Credentials
 from chita.lab.kubernetes.machine import CONTAINERD_SOCKET, Machine
 
