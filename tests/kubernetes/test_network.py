@@ -204,15 +204,19 @@ def test_agents_are_restarted_without_losing_the_network(
     there = f"{address(pods['gcp-1'])}:8080"
     cluster.kubectl("-n", "chita-system", "rollout", "restart", "ds/chita-agent")
 
-    answers = []
-    while True:
+    answers: list[str] = []
+
+    def is_rolled_out() -> bool:
         answers.append(fetch_from_node(cluster, "aws-1", there))
-        status = cluster.get("ds", "chita-agent", "-n", "chita-system")
-        state, wanted = status["status"], status["metadata"]["generation"]
-        if state["observedGeneration"] == wanted and state.get(
-            "updatedNumberScheduled", 0
-        ) == state["desiredNumberScheduled"] == state.get("numberAvailable", 0):
-            break
+        found = cluster.get("ds", "chita-agent", "-n", "chita-system")
+        state = found["status"]
+        updated, available = state.get("updatedNumberScheduled"), state.get("numberAvailable")
+        return (
+            bool(state["observedGeneration"] == found["metadata"]["generation"])
+            and updated == available == state["desiredNumberScheduled"]
+        )
+
+    cluster.wait("all agents are new", is_rolled_out)
 
     assert {name(pods["gcp-1"])} == set(answers), answers
     assert len(answers) > 5

@@ -286,8 +286,19 @@ class KubernetesLab:
         self.wait("all nodes are there", lambda: set(self.machines) <= self.node_names())
 
     def start_kubelet(self, machine: str) -> None:
-        """Start a machine's kubelet."""
-        self.start(machine, "kubelet", self.programs.kubelet(self.machines[machine]))
+        """Start a machine's kubelet; return when it is healthy.
+
+        It ends while containerd is not quite ready; then it is started again, as systemd would.
+        """
+        command = self.programs.kubelet(self.machines[machine])
+        health = ["busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:10248/healthz"]
+
+        def is_healthy() -> bool:
+            if self.processes.find(f"kubelet-{machine}") is None:
+                self.start(machine, "kubelet", command)
+            return self._succeeds(machine, health)
+
+        self.wait(f"kubelet of {machine}", is_healthy)
 
     def node_names(self) -> set[str]:
         """Return the names of the nodes that the API has."""
