@@ -144,6 +144,8 @@ def from_secret(data: Mapping[str, Any]) -> Credentials | None:
             if f"{name}.crt" in plain
         }
         held = Credentials(retired=plain.get(_RETIRED, b""), **pairs)
+        if held.retired:
+            _certificate(held.retired)  # text around it would vanish in the bundle
         for authority in x509.load_pem_x509_certificates(held.bundle):
             # What signs is named in what is signed, so that of two authorities the right is taken.
             authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
