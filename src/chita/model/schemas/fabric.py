@@ -137,6 +137,7 @@ _UNDERLAY = Record(
         # RFC 8200 section 5: IPv6 needs 1280.
         "mtu": Whole(minimum=1280, maximum=65535),
         "wanMTU": Whole(minimum=1280, maximum=1500),
+        "peers": ListOf(item=Text(), unique=True),
         "nat": Record(
             fields={
                 "kind": Text(choices=("endpoint-independent", "endpoint-dependent", "none")),
