@@ -34,7 +34,7 @@ MOST_BYTES = 250_000_000
 
 _KEPT_LAYERS = 3
 """Of each kind, the newest."""
-_ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
+ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
 _PT_INTERP = 3
 """Program header of what names a dynamic loader (elf.h)."""
 
@@ -57,7 +57,7 @@ def chita_image(into: Path) -> Path:
     if size > MOST_BYTES:
         raise EngineError(f"{NAME} would have {size} bytes, and may have {MOST_BYTES}")
     image = Image(
-        name=NAME, layers=layers, entrypoint=(f"/{packages.COMMAND}",), environment=_ENVIRONMENT
+        name=NAME, layers=layers, entrypoint=(f"/{packages.COMMAND}",), environment=ENVIRONMENT
     )
     file = into / f"chita-{__version__}.oci.tar"
     write([image], file)

@@ -1,4 +1,4 @@
-"""Writes an OCI image layout in one tar file: what `ctr images import` and `skopeo copy` read.
+"""Writes an OCI image layout in one tar file: what `ctr images import` reads.
 
 OCI image specification 1.1: ``oci-layout``, ``index.json``, and blobs by their SHA-256. The same
 layers and settings give the same bytes: nothing here knows the time.

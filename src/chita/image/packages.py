@@ -64,8 +64,19 @@ def install_requirements(source: Path, root: Path) -> None:
             "--target", str(site), "-r", str(requirements(source)),
         ]
     )  # fmt: skip
-    # Commands of libraries; no one calls them, and their first lines name this machine's Python.
+    remove_commands(site)
+
+
+def remove_commands(site: Path) -> None:
+    """Remove what pip made of libraries' commands in *site*, and the records of them.
+
+    No one calls them, and their first lines name the Python that pip ran with.
+    """
     shutil.rmtree(site / "bin", ignore_errors=True)
+    for record in site.glob("*.dist-info/RECORD"):
+        lines = record.read_text().splitlines(keepends=True)
+        # Relative to where the package would be without --target (PEP 376).
+        record.write_text("".join(line for line in lines if not line.startswith("../../bin/")))
 
 
 def copy_sources(source: Path, into: Path) -> str:

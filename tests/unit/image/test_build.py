@@ -15,7 +15,7 @@ import pytest
 import chita
 from chita.cni.install import LOOPBACK as WANTED_LOOPBACK
 from chita.errors import UnsupportedError
-from chita.image import build, packages
+from chita.image import build
 from chita.image.debian import LOOPBACK, PACKAGES
 from chita.install.options import Options
 
@@ -42,17 +42,6 @@ def test_its_loopback_is_where_a_node_s_installation_looks() -> None:
 def test_its_name_is_the_one_that_the_manifest_asks_for() -> None:
     assert build.NAME == f"docker.io/library/{Options().image}"
     assert build.NAME.endswith(chita.__version__)
-
-
-def test_the_same_sources_have_one_digest_wherever_they_are(tmp_path: Path) -> None:
-    source = packages.checkout()
-
-    first = packages.copy_sources(source, tmp_path / "a")
-    second = packages.copy_sources(tmp_path / "a", tmp_path / "b")
-    (tmp_path / "b/src/chita/__init__.py").write_text("changed\n")
-    third = packages.copy_sources(tmp_path / "b", tmp_path / "c")
-
-    assert first == second != third
 
 
 @needs_busybox
