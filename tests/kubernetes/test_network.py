@@ -203,8 +203,8 @@ def test_agents_are_restarted_and_the_network_stays(
 ) -> None:
     """What is on the node itself loses nothing.
 
-    A user-space WireGuard engine lives in the agent's container and ends with it, so where the kernel
-    has none the tunnels are away for a moment; where it has one, nothing to other clouds is lost.
+    A user-space WireGuard engine lives in the agent's container and ends with it: where the kernel
+    has none, the tunnels are away for a moment.
     """
     near, far = pods["aws-1"], pods["gcp-1"]
     cluster.kubectl("-n", "chita-system", "rollout", "restart", "ds/chita-agent")
