@@ -137,7 +137,8 @@ def _layers(source: Path, sources: Path, chita: str, scratch: Path) -> tuple[Lay
         debian.unpack_root(lowest.path, root)
         packages.install_chita(sources, root)
         debian.compile_python(root, packages.SITE)
-        return write_layer(into, {it: root / it for it in (packages.SITE, packages.COMMAND)})
+        site = {packages.SITE: root / packages.SITE}
+        return write_layer(into, {**site, packages.COMMAND: packages.SCRIPT})
 
     locked = packages.requirements(source).read_bytes()
     return (

@@ -6,7 +6,6 @@ import hashlib
 import platform
 import shutil
 import sys
-import zipfile
 from pathlib import Path
 
 from chita.errors import UnsupportedError
@@ -17,7 +16,7 @@ SITE = f"usr/local/lib/python{PYTHON}/dist-packages"
 """Where Debian's Python looks for what is not Debian's."""
 COMMAND = "usr/bin/chita"
 # -I: neither the working directory nor an environment variable adds modules.
-_SCRIPT = b"#!/usr/bin/python3 -I\nfrom chita.cli.main import main\n\nmain()\n"
+SCRIPT = b"#!/usr/bin/python3 -I\nfrom chita.cli.main import main\n\nmain()\n"
 
 _GLIBC = 36
 """Debian 12 has 2.36; wheels say the oldest they work with (PEP 600), none older than 2.17."""
@@ -94,7 +93,7 @@ def copy_sources(source: Path, into: Path) -> str:
 
 
 def install_chita(sources: Path, root: Path) -> None:
-    """Build the wheel of the tree *sources*, install it and the command below *root*.
+    """Build the wheel of the tree *sources*, install it below *root*.
 
     Raises:
         EngineError: the wheel could not be built; the message ends with the last words.
@@ -108,13 +107,4 @@ def install_chita(sources: Path, root: Path) -> None:
     )  # fmt: skip
     (wheel,) = wheels.glob("*.whl")
     # A wheel of Python alone is what is in it (PEP 427); pip would note where it was.
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            _place(root / SITE / name, archive.read(name), mode=0o644)
-    _place(root / COMMAND, _SCRIPT, mode=0o755)
-
-
-def _place(path: Path, content: bytes, *, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    path.chmod(mode)
+    run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(root / SITE)])
