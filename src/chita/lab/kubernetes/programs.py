@@ -73,6 +73,8 @@ class Programs(msgspec.Struct, frozen=True):
             f"--service-account-key-file={keys.accounts_public_key}",
             f"--service-account-signing-key-file={keys.accounts_key}",
             f"--service-cluster-ip-range={SERVICE_RANGE}",
+            # No kube-proxy beside it: a webhook is called at its endpoints.
+            "--enable-aggregator-routing=true",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
