@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "controller": Entry("controller", "controller", "Run the controller of a Kubernetes cluster."),
     "webhook": Entry("webhook", "webhook", "Answer a Kubernetes cluster's admission reviews."),
     "install": Entry("install", "install", "Print the manifests for a Kubernetes cluster."),
+    "migrate": Entry("migrate", "migrate", "Take a cluster over from Calico or flannel."),
     "install-node": Entry("install", "install_node", "Install the CNI plugin on this node."),
     "server": Entry("server", "server", "Run the API server."),
     "version": Entry("version", "version", "Print the version."),
