@@ -61,6 +61,13 @@ def counted(expected: dict[str, int]) -> dict[Address, int]:
     }
 
 
+def sent(read: dict[Address, int] | None) -> dict[Address, int]:
+    """Return what was read without multicast: the kernel itself reports its groups (RFC 3810)."""
+    assert read is not None
+    groups = Cidr.parse("ff00::/8")
+    return {first: count for first, count in read.items() if first not in groups}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["chita-transit", "chita-wg0"])
 def test_what_leaves_is_counted_by_where_it_goes(device: str) -> None:
@@ -70,7 +77,7 @@ def test_what_leaves_is_counted_by_where_it_goes(device: str) -> None:
         send("10.244.1.70", "10.244.1.71", "10.244.1.1", "100.64.0.2", "100.64.0.3")
         send("fd00:10:244::1:7", "fd00:10:244::1:41", "fd00:100:64::2", "fd00:100:64::2")
 
-        assert table.read() == counted(
+        assert sent(table.read()) == counted(
             {
                 "10.244.1.64": 2,
                 "10.244.1.0": 1,
