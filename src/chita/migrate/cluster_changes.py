@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from chita.convert.documents import Entry
-from chita.migrate.conversion import NOT_CARRIED
 from chita.migrate.export import Export
 from chita.migrate.finding import Effect, Finding, finding
+from chita.migrate.raw import items, part
 from chita.model.validate.enforcement import unenforced
 from chita.model.validate.warnings import warnings
 
@@ -18,6 +18,12 @@ _POLICY_KINDS: Final = frozenset(
         "Profile",
     }
 )  # fmt: skip
+NOT_CARRIED: Final = {
+    "Node": "Kubernetes' Node says what it says; nothing here reads Calico's",
+    "ClusterInformation": "it describes the installation of Calico",
+    "CalicoNodeStatus": "it asks Calico's daemon how it is; here: chita status",
+}
+"""Kinds that are not carried over, and why."""
 _TOLD_ELSEWHERE: Final = frozenset({"FelixConfiguration", "IPPool"})
 _BGP: Final = {
     "BGPConfiguration": "nobody here speaks BGP: routes between nodes are the fabric's own, and "
@@ -73,11 +79,11 @@ def _policy(entry: Entry) -> Iterator[Finding]:
 
 
 def _controllers(entry: Entry) -> Iterator[Finding]:
-    controllers = _part(entry.raw.get("spec"), "controllers")
-    if _part(_part(controllers, "node"), "hostEndpoint").get("autoCreate") == "Enabled":
+    controllers = part(entry.raw, "spec", "controllers")
+    if part(controllers, "node", "hostEndpoint").get("autoCreate") == "Enabled":
         field = "spec.controllers.node.hostEndpoint.autoCreate"
         yield finding(Effect.KEPT, entry, field, "chita controller makes these host endpoints")
-    if _part(controllers, "loadBalancer"):
+    if part(controllers, "loadBalancer"):
         message = "addresses of LoadBalancer services are not handed out here yet"
         yield finding(Effect.CHANGES, entry, "spec.controllers.loadBalancer", message)
     for warning in warnings(entry.raw):
@@ -88,10 +94,11 @@ def _controllers(entry: Entry) -> Iterator[Finding]:
 def _kubernetes(export: Export) -> Iterator[Finding]:
     """Yield what objects of Kubernetes ask of Calico."""
     for entry in export.entries:
-        annotations = _part(entry.raw.get("metadata"), "annotations")
+        annotations = part(entry.raw, "metadata", "annotations")
         match entry.api_version, entry.kind:
             case "v1", "Pod":
                 yield from _annotated(entry, annotations, _pod_annotation)
+                yield from host_ports(entry)
             case "v1", "Service":
                 yield from _annotated(entry, annotations, _service_annotation)
             case "v1", "Node":
@@ -106,6 +113,17 @@ def _annotated(
     for key in annotations:
         if message := told(key):
             yield finding(Effect.CHANGES, entry, f"metadata.annotations[{key}]", message)
+
+
+def host_ports(pod: Entry) -> Iterator[Finding]:
+    """Yield the ports of the node that a pod on its own network asks for."""
+    if part(pod.raw, "spec").get("hostNetwork") is True:
+        return
+    for index, container in enumerate(items(pod.raw, "spec", "containers")):
+        if any(port.get("hostPort") for port in items(container, "ports")):
+            field = f"spec.containers[{index}].ports"
+            message = "hostPort: ports of the node are not mapped to pods here yet"
+            yield finding(Effect.CHANGES, pod, field, message)
 
 
 def _pod_annotation(key: str) -> str:
@@ -126,7 +144,7 @@ def _aggregated(entry: Entry) -> Iterator[Finding]:
 
     The aggregator asks the service of an APIService; one without a service is a definition's own.
     """
-    if entry.name == _AGGREGATED and _part(entry.raw.get("spec"), "service"):
+    if entry.name == _AGGREGATED and part(entry.raw, "spec", "service"):
         message = (
             "Calico's API server serves projectcalico.org/v3 from its own store: delete it and "
             "this APIService before chita.yaml is applied, else the definitions of that group "
@@ -137,11 +155,7 @@ def _aggregated(entry: Entry) -> Iterator[Finding]:
 
 def _node(entry: Entry, annotations: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield where Calico reached a node at another address than Kubernetes does."""
-    own = {
-        str(item.get("address"))
-        for item in _part(entry.raw, "status").get("addresses") or ()
-        if isinstance(item, Mapping)
-    }
+    own = {str(item.get("address")) for item in items(entry.raw, "status", "addresses")}
     for family in ("IPv4", "IPv6"):
         key = f"projectcalico.org/{family}Address"
         address = str(annotations.get(key) or "").partition("/")[0]
@@ -152,8 +166,3 @@ def _node(entry: Entry, annotations: Mapping[str, Any]) -> Iterator[Finding]:
                 f"reached at {address} only"
             )
             yield finding(Effect.CHANGES, entry, f"metadata.annotations[{key}]", message)
-
-
-def _part(value: Any, field: str) -> Mapping[str, Any]:
-    part = value.get(field) if isinstance(value, Mapping) else None
-    return part if isinstance(part, Mapping) else {}

@@ -8,6 +8,7 @@ from typing import Any, Final
 from chita.convert.documents import Entry
 from chita.migrate.export import Export
 from chita.migrate.finding import Effect, Finding, finding
+from chita.migrate.raw import part
 from chita.model.schemas.felix import SPEC, USED_FIELDS
 
 _ENCRYPTION: Final = (
@@ -49,8 +50,7 @@ def felix_changes(export: Export) -> Iterator[Finding]:
     """Yield what will be otherwise with each field that is set."""
     entries = list(export.of("FelixConfiguration"))
     for entry in entries:
-        spec = entry.raw.get("spec")
-        yield from _fields(entry, spec if isinstance(spec, Mapping) else {})
+        yield from _fields(entry, part(entry.raw, "spec"))
     yield from _host_action(entries)
 
 
@@ -94,7 +94,6 @@ def _host_action(entries: list[Entry]) -> Iterator[Finding]:
         "FELIX_DEFAULTENDPOINTTOHOSTACTION; write Drop if your daemons have none"
     )
     for entry in entries:
-        spec = entry.raw.get("spec")
-        written = spec if isinstance(spec, Mapping) else {}
-        if entry.name == "default" and written.get("defaultEndpointToHostAction") is None:
+        written = part(entry.raw, "spec").get("defaultEndpointToHostAction")
+        if entry.name == "default" and written is None:
             yield finding(Effect.CHANGES, entry, field, message)

@@ -7,10 +7,11 @@ before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from chita.convert.documents import Entry
+from chita.migrate.raw import part
 from chita.model.policy import PolicyKind
 from chita.model.schemas.policy import V3
 
@@ -70,9 +71,9 @@ def _order(entry: Entry) -> float | None:
         return _KUBERNETES_ORDER
     if _is_v3(entry) and entry.kind == "StagedKubernetesNetworkPolicy":
         return _KUBERNETES_ORDER
-    spec = entry.raw.get("spec")
-    if not _is_v3(entry) or entry.kind not in _POLICIES or not isinstance(spec, Mapping):
+    if not _is_v3(entry) or entry.kind not in _POLICIES:
         return None
+    spec = part(entry.raw, "spec")
     if (spec.get("tier") or "default") != "default":
         return None
     order: Any = spec.get("order")

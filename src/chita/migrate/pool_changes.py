@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
 
-from chita.convert.documents import Entry
+from chita.convert.documents import Object
 from chita.migrate.export import Export
 from chita.migrate.finding import Effect, Finding, finding
+from chita.migrate.raw import part
 
 
 class Carriage(StrEnum):
@@ -33,13 +34,13 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool
 
 
-def pools(export: Export) -> list[Pool]:
-    """Return the pools of *export*; what a field should hold and does not is taken as absent."""
-    return [_pool(entry) for entry in export.of("IPPool")]
+def pools(objects: Iterable[Object]) -> list[Pool]:
+    """Return the pools among *objects*; what a field should hold and does not is as absent."""
+    return [_pool(obj) for obj in objects if obj.get("kind") == "IPPool"]
 
 
-def _pool(entry: Entry) -> Pool:
-    spec = _spec(entry)
+def _pool(obj: Object) -> Pool:
+    spec = part(obj, "spec")
     ipip, vxlan = (str(spec.get(field) or "Never") for field in ("ipipMode", "vxlanMode"))
     carriage, mode = Carriage.ROUTED, "Never"
     if ipip != "Never":
@@ -48,7 +49,7 @@ def _pool(entry: Entry) -> Pool:
         carriage, mode = Carriage.VXLAN, vxlan
     size = spec.get("blockSize")
     return Pool(
-        name=entry.name,
+        name=str(part(obj, "metadata").get("name", "")),
         cidr=str(spec.get("cidr", "")),
         block_size=size if isinstance(size, int) else None,
         carriage=carriage,
@@ -58,15 +59,10 @@ def _pool(entry: Entry) -> Pool:
     )
 
 
-def _spec(entry: Entry) -> Mapping[str, object]:
-    spec = entry.raw.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
-
-
 def pool_changes(export: Export) -> Iterator[Finding]:
     """Yield what will be otherwise with each pool."""
     for entry in export.of("IPPool"):
-        pool = _pool(entry)
+        pool = _pool(entry.raw)
         match pool.carriage:
             case Carriage.IPIP:
                 message = (
@@ -90,7 +86,7 @@ def pool_changes(export: Export) -> Iterator[Finding]:
                     "where the network between nodes does not know pods"
                 )
                 yield finding(Effect.CHANGES, entry, "spec.vxlanMode", message)
-        if _spec(entry).get("allowedUses") == ["LoadBalancer"]:
+        if part(entry.raw, "spec").get("allowedUses") == ["LoadBalancer"]:
             message = "addresses of LoadBalancer services are not handed out here yet"
             yield finding(Effect.CHANGES, entry, "spec.allowedUses", message)
         if pool.nat_outgoing:

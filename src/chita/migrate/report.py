@@ -1,8 +1,9 @@
-"""What a migration from Calico changes, from an export alone: nothing is asked and nothing done."""
+"""What a migration changes, from an export alone: nothing is asked and nothing done."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -12,7 +13,9 @@ from chita.migrate.conversion import conversion
 from chita.migrate.export import Export
 from chita.migrate.felix_changes import felix_changes
 from chita.migrate.finding import Effect, Finding
+from chita.migrate.pod_cidr import Source, source
 from chita.migrate.pool_changes import Pool, pool_changes, pools
+from chita.model.net import Cidr
 
 
 class NodeBlocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,8 +32,8 @@ class NodeBlocks(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of ``chita migrate report``; its JSON is stable."""
 
-    source: str
-    """``calico``, ``flannel`` or ``kubenet``."""
+    source: Source
+    """Which network runs now."""
     kinds: dict[str, int] = {}
     """How many objects of each kind are carried over."""
     pools: tuple[Pool, ...] = ()
@@ -45,29 +48,37 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return any(found.effect in {Effect.REFUSED, Effect.CHANGES} for found in self.findings)
 
 
-def calico_report(export: Export) -> Report:
-    """Return what will differ for the cluster of *export*."""
-    converted = conversion(export)
+def report(export: Export, pod_cidrs: Sequence[Cidr] = ()) -> Report:
+    """Return what will differ for the cluster of *export*.
+
+    *pod_cidrs* are the cluster's pod networks, where the export does not say (kubenet).
+
+    Raises:
+        InputError: the export is of no network that is known, or its addresses contradict.
+    """
+    converted = conversion(export, pod_cidrs)
+    of = source(export)
     kinds = Counter(str(obj["kind"]) for obj in converted.objects)
     refused = {found.what for found in converted.findings if found.effect is Effect.REFUSED}
     findings = [
         *converted.findings,
-        *(
-            found
-            for changes in (pool_changes, felix_changes, cluster_changes)
-            for found in changes(export)
-            if found.what not in refused
-        ),
+        *(found for found in _changes(export, of) if found.what not in refused),
     ]
     findings.sort(key=lambda found: list(Effect).index(found.effect))
     return Report(
-        source="calico",
+        source=of,
         kinds=dict(sorted(kinds.items())),
-        pools=tuple(pools(export)),
+        pools=tuple(pools(converted.objects)),
         nodes=tuple(node_blocks(converted.addresses)),
         addresses=tuple(converted.addresses.held()),
         findings=tuple(dict.fromkeys(findings)),
     )
+
+
+def _changes(export: Export, of: Source) -> Iterator[Finding]:
+    if of is Source.CALICO:
+        for changes in (pool_changes, felix_changes, cluster_changes):
+            yield from changes(export)
 
 
 def node_blocks(state: AddressState) -> list[NodeBlocks]:

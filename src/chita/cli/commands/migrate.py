@@ -15,7 +15,8 @@ from chita.migrate.conversion import conversion
 from chita.migrate.export import Export
 from chita.migrate.export import export as export_of
 from chita.migrate.finding import Effect, Finding
-from chita.migrate.report import Report, calico_report
+from chita.migrate.report import Report
+from chita.migrate.report import report as report_of
 
 if TYPE_CHECKING:
     from chita.convert.documents import Object
@@ -48,7 +49,7 @@ def report(filenames: Sequence[str], output: Output) -> None:
     Example:
         chita migrate report -f examples/migrate/calico-export.yaml -o json
     """
-    found = calico_report(_read(filenames))
+    found = report_of(_read(filenames))
     match output:
         case Output.JSON:
             print_json(found)
