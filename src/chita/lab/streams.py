@@ -219,8 +219,8 @@ def stream_result(
     """Return what came of a stream.
 
     A gap is the time between two arrivals, less what the sender itself paused meanwhile beyond its
-    rate: a busy machine is no fault of the network. Loss at the very end is a gap until the last
-    datagram was sent.
+    rate: a busy machine is no fault of the network. Loss at the very beginning is a gap since the
+    first datagram was sent, loss at the very end one until the last was.
 
     Args:
         name: of the stream.
@@ -241,6 +241,8 @@ def stream_result(
         highest = arrival.number
         in_order.append(arrival)
     interval_ns = (sent_ns[-1] - sent_ns[0]) // (len(sent_ns) - 1) if len(sent_ns) > 1 else 0
+    if sent_ns and 0 not in seen:
+        in_order.insert(0, Arrival(0, sent_ns[0]))
     if in_order and in_order[-1].number < len(sent_ns) - 1:
         in_order.append(Arrival(len(sent_ns) - 1, max(sent_ns[-1], in_order[-1].at_ns)))
     gaps = [
@@ -271,5 +273,5 @@ def _gap(
     return Gap(
         at_s=before.at_ns / 1e9,
         seconds=max(0, after.at_ns - before.at_ns - paused) / 1e9,
-        lost=sum(number not in seen for number in numbers[1:]) + (after.number not in seen),
+        lost=sum(number not in seen for number in (*numbers, after.number)),
     )

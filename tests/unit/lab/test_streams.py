@@ -43,6 +43,20 @@ def test_silence_until_the_end_is_a_gap() -> None:
     assert pytest.approx(0.499) == result.longest_gap_s
 
 
+def test_silence_from_the_beginning_is_a_gap() -> None:
+    result = stream_result("s", STEADY, came(*range(30, 100)))
+
+    assert 30 == result.lost == result.gaps[0].lost
+    assert pytest.approx(0.301) == result.longest_gap_s
+
+
+def test_where_nothing_came_all_is_one_gap() -> None:
+    result = stream_result("s", STEADY, [])
+
+    assert 100 == result.lost == result.gaps[0].lost
+    assert pytest.approx(0.99) == result.longest_gap_s
+
+
 def test_late_but_whole_is_a_gap_without_loss() -> None:
     """Held back on the way for 300 ms, then all at once."""
     held = [Arrival(number, STEADY[60] + number) for number in range(30, 60)]
