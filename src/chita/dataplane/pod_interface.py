@@ -111,6 +111,30 @@ class PodInterfaces:
             self._links.remove(pod.host_interface)
             raise
 
+    def adopt(self, pod: PodInterface) -> None:
+        """Make what `attach` would have made of an interface that another plugin attached.
+
+        It stays the same pair, up all the time, with the addresses that it has: connections of the
+        pod go on. `check` then finds no difference.
+
+        Raises:
+            KernelError: there is no such pair, it is not of this pod, or the pod has other
+                addresses, and nothing was changed; or the kernel refused a step.
+        """
+        host = self._links.get(pod.host_interface)
+        if host is None or host.kind != "veth":
+            what = "does not exist" if host is None else f"is of kind {host.kind}, not veth"
+            raise KernelError(f"adopt {pod.host_interface}: it {what}", errno=errno.ENODEV)
+        inside(pod.namespace, lambda: _check_adoptable(pod, host.index))
+        sync_sysctls(_host_sysctls(pod) | _undone_sysctls(pod), namespace=self._socket.namespace)
+        _change_link(self._links, host, HOST_MAC, pod.mtu_bytes)
+        inside(pod.namespace, lambda: _adopt_pod(pod))
+        neighbours = Neighbours(self._socket, host.index)
+        for address in pod.addresses:
+            neighbours.put(address, pod.pod_mac)
+        for route in pod_routes(pod):
+            self._routes.put(route)
+
     def read(self, prefix: str = "cali") -> set[str]:
         """Return the names of the veth devices that begin with *prefix*: attached or withdrawn."""
         links = self._links.read().values()
@@ -219,6 +243,59 @@ def _set_up_pod(pod: PodInterface) -> None:
         routes = RouteTable(socket, links, _POD_IDENTITY)
         for route in _gateway_routes(pod):
             routes.put(route)
+
+
+def _undone_sysctls(pod: PodInterface) -> dict[str, str]:
+    """Return what Calico sets on the node's end and nothing here needs.
+
+    It answers the pod's ARP by proxy, and lets packets to 127.0.0.0/8 in.
+    """
+    conf = f"net/ipv4/conf/{pod.host_interface}"
+    return {f"{conf}/proxy_arp": "0", f"{conf}/route_localnet": "0"}
+
+
+def _check_adoptable(pod: PodInterface, host_index: int) -> None:
+    """Raise unless the pod's end is the peer and has its addresses, within its namespace."""
+    with NetlinkSocket() as socket:
+        links = Links(socket)
+        link = links.get(pod.pod_interface)
+        if link is None or link.peer_index != host_index:
+            raise KernelError(
+                f"adopt {pod.host_interface}: {pod.pod_interface} in {pod.namespace} is not its "
+                "peer",
+                errno=errno.ENODEV,
+            )
+        present = {held.address for held in links.read_addresses(link.index)}
+        if present != set(pod.addresses):
+            has = ", ".join(map(str, sorted(present))) or "no address"
+            wanted = ", ".join(map(str, pod.addresses))
+            raise KernelError(
+                f"adopt {pod.host_interface}: the pod has {has}, not {wanted}",
+                errno=errno.EADDRNOTAVAIL,
+            )
+
+
+def _adopt_pod(pod: PodInterface) -> None:
+    """Do the pod's part, within its namespace; addresses with a wider prefix become hosts."""
+    with NetlinkSocket() as socket:
+        links = Links(socket)
+        if (link := links.get(pod.pod_interface)) is not None:
+            _change_link(links, link, pod.pod_mac, pod.mtu_bytes)
+    _set_up_pod(pod)
+    with NetlinkSocket() as socket:
+        links = Links(socket)
+        index = links.index(pod.pod_interface)
+        for held in links.read_addresses(index):
+            if held.prefix != held.address.bits:
+                links.remove_address(index, held)
+
+
+def _change_link(links: Links, link: Link, mac: str, mtu_bytes: int) -> None:
+    if link.mac != mac:
+        links.set_mac(link.index, mac)
+    if link.mtu_bytes != mtu_bytes:
+        links.set_mtu(link.index, mtu_bytes)
+    links.set_up(link.index)
 
 
 def _pod_difference(pod: PodInterface, host_index: int) -> str | None:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from chita.cli.output import Output, output_option, print_json
-from chita.cli.session import filename_option, read_entries
+from chita.cli.session import read_entries, world_options
+from chita.errors import InputError
 from chita.migrate.addresses import Held
-from chita.migrate.conversion import conversion
+from chita.migrate.conversion import conversion, of_node
 from chita.migrate.export import Export
 from chita.migrate.export import export as export_of
 from chita.migrate.finding import Effect, Finding
 from chita.migrate.report import Report
 from chita.migrate.report import report as report_of
+from chita.model.net import Cidr
 
 if TYPE_CHECKING:
     from chita.convert.documents import Object
+    from chita.migrate.plan import Plan
+    from chita.migrate.step import Step
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @click.group()
@@ -32,15 +40,31 @@ def migrate() -> None:
     """
 
 
-@migrate.command()
-@filename_option
-@output_option
-def report(filenames: Sequence[str], output: Output) -> None:
-    r"""Say what will differ from the network whose objects are in FILE; change nothing.
+def source_options(command: _Command) -> _Command:
+    """Give *command* the parameters *filenames*, *kubeconfig* and *pod_cidrs*."""
+    command = click.option(
+        "--pod-cidr",
+        "pod_cidrs",
+        multiple=True,
+        metavar="CIDR",
+        help="A pod network of the cluster (controller-manager's --cluster-cidr), for kubenet and "
+        "canal; else the smallest one that holds what nodes have. May be repeated.",
+    )(command)
+    return world_options(command)
 
-    Calico's objects as projectcalico.org/v3 or crd.projectcalico.org/v1, Kubernetes' own beside
-    them where pods, nodes and policies should count. Each finding is refused (not valid here, left
-    out), changes (works otherwise afterwards), ignored (no effect here) or kept.
+
+@migrate.command()
+@source_options
+@output_option
+def report(
+    filenames: Sequence[str], kubeconfig: Path | None, pod_cidrs: Sequence[str], output: Output
+) -> None:
+    r"""Say what will differ from the network that runs now; change nothing.
+
+    FILE has Calico's objects as projectcalico.org/v3 or crd.projectcalico.org/v1, or Nodes with
+    their podCIDRs (flannel, kubenet); pods, policies and the ConfigMap of flannel count where they
+    are there. Each finding is refused (not valid here, left out), changes (works otherwise
+    afterwards), ignored (no effect here) or kept.
 
     Exits 0 when nothing is refused or changes, 1 when something is or does, 2 when a document can't
     be read.
@@ -49,7 +73,7 @@ def report(filenames: Sequence[str], output: Output) -> None:
     Example:
         chita migrate report -f examples/migrate/calico-export.yaml -o json
     """
-    found = report_of(_read(filenames))
+    found = report_of(_read(filenames, kubeconfig), _cidrs(pod_cidrs))
     match output:
         case Output.JSON:
             print_json(found)
@@ -59,10 +83,21 @@ def report(filenames: Sequence[str], output: Output) -> None:
 
 
 @migrate.command()
-@filename_option
+@source_options
+@click.option(
+    "--node",
+    default="",
+    help="Only who has which address of this node's blocks: once its old daemon has stopped.",
+)
 @output_option
-def convert(filenames: Sequence[str], output: Output) -> None:
-    r"""Print the objects to apply instead of Calico's objects in FILE.
+def convert(
+    filenames: Sequence[str],
+    kubeconfig: Path | None,
+    pod_cidrs: Sequence[str],
+    node: str,
+    output: Output,
+) -> None:
+    r"""Print the objects to apply instead of those of the network that runs now.
 
     As projectcalico.org/v3, without what a server set: the same policy for every flow, and every
     block and address with the handle that has it. Text output is YAML that `chita apply` and
@@ -73,27 +108,102 @@ def convert(filenames: Sequence[str], output: Output) -> None:
 
     \b
     Example:
-        chita migrate convert -f calico-export.yaml > chita-objects.yaml
+        chita migrate convert -f examples/migrate/calico-export.yaml > chita-objects.yaml
     """
-    converted = conversion(_read(filenames))
+    converted = conversion(_read(filenames, kubeconfig), _cidrs(pod_cidrs))
+    objects = of_node(converted, node) if node else converted.objects
+    if node and not objects:
+        raise InputError(f"node {node} has no block in the export")
     match output:
         case Output.JSON:
-            print_json({"apiVersion": "v1", "kind": "List", "items": converted.objects})
+            print_json({"apiVersion": "v1", "kind": "List", "items": objects})
         case Output.TEXT:
-            _print_yaml(converted.objects)
+            _print_yaml(objects)
     refused = [found for found in converted.findings if found.effect is Effect.REFUSED]
     for found in refused:
         click.echo(f"error: {_line(found)}", err=True)
     sys.exit(1 if refused else 0)
 
 
-def _read(filenames: Sequence[str]) -> Export:
+@migrate.command()
+@source_options
+@output_option
+def plan(
+    filenames: Sequence[str], kubeconfig: Path | None, pod_cidrs: Sequence[str], output: Output
+) -> None:
+    r"""Print the steps of taking the cluster over, each with its way back; do none of them.
+
+    What is done once before, for each node in its order, and once after; and what reaches what
+    while some nodes have moved and others have not.
+
+    \b
+    Example:
+        chita migrate plan -f examples/migrate/calico-export.yaml
+    """
+    from chita.migrate.plan import plan as plan_of
+
+    del pod_cidrs
+    found = plan_of(_read(filenames, kubeconfig))
+    match output:
+        case Output.JSON:
+            print_json(found)
+        case Output.TEXT:
+            _print_plan(found)
+
+
+def _print_plan(found: Plan) -> None:
+    click.echo(f"Taking over from {found.source}\n\nOnce, before the first node")
+    _print_steps(found.prepare)
+    click.echo("\nThe nodes, in this order")
+    for node in found.nodes:
+        is_what = [
+            text
+            for text, is_so in (
+                ("gateway", node.is_gateway),
+                ("control plane", node.is_control_plane),
+            )
+            if is_so
+        ]
+        click.echo("  " + "  ".join([node.name, f"location {node.location}", *is_what]))
+    click.echo("\nFor each NODE")
+    _print_steps(found.each)
+    click.echo("\nBetween nodes that have moved and nodes that have not")
+    for reach in found.meanwhile:
+        why = f": {reach.why}" if reach.why else ""
+        click.echo(f"  {reach.works:<6}  {reach.traffic}{why}")
+    for advice in found.advice:
+        click.echo(f"  {advice}")
+    click.echo("\nOnce, after the last node")
+    _print_steps(found.finish)
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    for number, step in enumerate(steps, start=1):
+        click.echo(f"{number:>3}. {step.title}")
+        for command in step.commands:
+            click.echo(f"       {command}")
+        click.echo(f"     traffic: {step.effect}")
+        for command in step.back:
+            click.echo(f"     back: {command}")
+
+
+def _read(filenames: Sequence[str], kubeconfig: Path | None) -> Export:
+    if not filenames:
+        # Imported here: the client's libraries take longer to load than files to be read.
+        from chita.cli.connection import connected
+        from chita.migrate.cluster import read_export
+
+        return connected(kubeconfig, read_export)
     documents = read_entries(filenames)
     for problem in documents.problems:
         click.echo(f"error: {problem}", err=True)
     if documents.problems:
         sys.exit(2)
     return export_of(documents.entries)
+
+
+def _cidrs(texts: Sequence[str]) -> list[Cidr]:
+    return [Cidr.parse(text) for text in texts]
 
 
 def _print_yaml(objects: Sequence[Object]) -> None:
